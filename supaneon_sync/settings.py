@@ -1,0 +1,338 @@
+"""The one table of settings: names, inputs, environment, flags, types, defaults, help.
+
+``action.yml``'s inputs, the README's tables and ``--help`` are generated from ``SETTINGS``; a test
+fails on drift. Precedence: flag > action input > environment > file > default. An empty string is
+"not given", because that is what GitHub hands over for an input nobody set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from supaneon_sync.errors import ConfigError
+from supaneon_sync.secret import Secret
+from supaneon_sync.values import (
+    parse_backup_name,
+    parse_boolean,
+    parse_count,
+    parse_duration,
+    parse_path,
+    parse_positive,
+    parse_text,
+    parse_zone,
+)
+
+DEFAULT_FILE = Path(".github/supaneon.yml")
+NEON_VERBS = ("backup", "restore-test", "prune", "list", "resolve", "validate-config")
+"""The verbs that talk to Neon."""
+VERBS = (*NEON_VERBS, "config")
+"""Every operation of the action, in the order of the documentation."""
+ALL = VERBS
+JUDGING = ("restore-test", "list", "resolve")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table. ``required`` names the verbs that cannot do without it."""
+
+    name: str
+    parse: Callable[[object], Any]
+    kind: str
+    help: str
+    verbs: tuple[str, ...]
+    environment: str | None = None
+    default: Any = None
+    required: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+    command_line_only: bool = False
+
+    @property
+    def field(self) -> str:
+        """The attribute of `Settings` that holds the value."""
+        return self.name.replace("-", "_")
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return f"--{self.name}"
+
+    @property
+    def input_variable(self) -> str:
+        """The variable in which GitHub's runner hands an action's input over."""
+        return f"INPUT_{self.name.upper()}"
+
+
+def _choice(*allowed: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        text = parse_text(value)
+        if text not in allowed:
+            near = difflib.get_close_matches(text, allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"must be one of {', '.join(allowed)}{hint}")
+        return text
+
+    return parse
+
+
+def _setting(kind: str, parse: Callable[[object], Any], default: Any = None, **row: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"kind": kind, "parse": parse, **row})
+
+
+def _secret(**row: Any) -> Any:
+    def parse(value: object) -> Secret:
+        return Secret(parse_text(value))
+
+    return _setting("secret", parse, secret=True, **row)
+
+
+def _text(default: str | None = None, **row: Any) -> Any:
+    return _setting("text", parse_text, default, **row)
+
+
+def _flag(default: bool = False, **row: Any) -> Any:
+    return _setting("boolean", parse_boolean, default, **row)
+
+
+def _count(default: int | None = None, **row: Any) -> Any:
+    return _setting("number", parse_count, default, **row)
+
+
+def _duration(default: timedelta | None = None, **row: Any) -> Any:
+    return _setting("duration", parse_duration, default, **row)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The effective settings of one run. Each field is a row of the table."""
+
+    supabase_database_url: Secret | None = _secret(
+        environment="SUPABASE_DATABASE_URL",
+        verbs=("backup", "validate-config"),
+        required=("backup",),
+        help="Connection string of the primary: direct (port 5432) or session pooler, never the "
+        "transaction pooler (6543).",
+    )
+    supabase_ca_file: Path | None = _setting(
+        "path",
+        parse_path,
+        environment="SUPABASE_CA_FILE",
+        verbs=("backup", "validate-config"),
+        help="Supabase's root certificate (prod-ca-2021.crt from the dashboard). When given, the primary is "
+        "verified in full (sslmode=verify-full).",
+    )
+    neon_api_key: Secret | None = _secret(
+        environment="NEON_API_KEY",
+        verbs=NEON_VERBS,
+        required=("backup", "restore-test", "prune", "list", "resolve"),
+        help="Neon API key. A key of the standby project alone is best.",
+    )
+    neon_project_id: str | None = _text(
+        environment="NEON_PROJECT_ID",
+        verbs=NEON_VERBS,
+        help="The standby project. May be left out where the key sees exactly one project.",
+    )
+    neon_database: str = _text(
+        "neondb",
+        environment="NEON_DATABASE",
+        verbs=NEON_VERBS,
+        help="Database on the copy that holds your data.",
+    )
+    neon_db_user: str = _text(
+        "neondb_owner", environment="NEON_DB_USER", verbs=NEON_VERBS, help="Role that owns the copy."
+    )
+    neon_db_password: Secret | None = _secret(
+        environment="NEON_DB_PASSWORD",
+        verbs=NEON_VERBS,
+        help="Password of that role, used where Neon's API does not tell the branch's own.",
+    )
+    neon_api_host: str = _text(
+        "https://console.neon.tech/api/v2",
+        environment="NEON_API_HOST",
+        verbs=NEON_VERBS,
+        help="Base URL of Neon's API (tests and the sandbox).",
+    )
+    neon_ca_file: Path | None = _setting(
+        "path",
+        parse_path,
+        environment="NEON_CA_FILE",
+        verbs=NEON_VERBS,
+        help="Root certificates that Neon's computes are verified with. Default: the public ones.",
+    )
+    backup: str | None = _setting(
+        "backup name",
+        parse_backup_name,
+        verbs=("restore-test", "resolve"),
+        help="Name of one backup, or latest. Default: the newest healthy one (restore-test: the newest).",
+    )
+    max_age: timedelta | None = _duration(
+        verbs=JUDGING,
+        help="Fail when the backup is older than this, for example 26h.",
+    )
+    jobs: int = _setting(
+        "number",
+        parse_positive,
+        4,
+        verbs=("backup", "restore-test"),
+        help="Connections that read the primary at the same time (one more is held for the snapshot).",
+    )
+    lock_wait: timedelta = _duration(
+        timedelta(seconds=30),
+        verbs=("backup",),
+        help="How long to wait for a table on the primary that a migration holds locked.",
+    )
+    make_room: bool = _flag(
+        True,
+        verbs=("backup",),
+        help="At the branch limit, first remove what the retention policy would remove anyway.",
+    )
+    include_auth_sessions: bool = _flag(
+        verbs=("backup",),
+        help="Also copy live login secrets (refresh tokens, one-time tokens, challenges), useless on a copy.",
+    )
+    show_row_values: bool = _flag(
+        verbs=("backup", "restore-test"),
+        help="Let error messages carry the row values that the server reports. They are your users' data.",
+    )
+    report_file: Path | None = _setting(
+        "path",
+        parse_path,
+        verbs=("backup", "restore-test", "prune"),
+        help="Where to write the run's report (JSON).",
+    )
+    time_zone: str = _setting(
+        "time zone",
+        parse_zone,
+        "UTC",
+        verbs=("backup", "prune"),
+        help="Time zone in which days, weeks, months and years of the retention policy begin.",
+    )
+    yes: bool = _flag(
+        verbs=("prune",),
+        command_line_only=True,
+        help="Do it. Without it the plan is shown and nothing is changed.",
+    )
+    dry_run: bool = _flag(verbs=("prune",), help="Show the plan, change nothing.")
+    json: bool = _flag(verbs=ALL, command_line_only=True, help="Print the result as JSON.")
+    clients: Path | None = _setting(
+        "path",
+        parse_path,
+        environment="SUPANEON_CLIENTS",
+        verbs=("backup", "restore-test", "validate-config"),
+        help="Directory with PostgreSQL client programs, one directory a major version (17/bin/pg_dump).",
+    )
+    operation_timeout: timedelta = _duration(
+        timedelta(minutes=10),
+        verbs=NEON_VERBS,
+        help="How long to wait for one of Neon's operations, and for other operations on the project to end.",
+    )
+    insecure_loopback: bool = _flag(
+        verbs=("backup", "validate-config"),
+        help="Accept a primary without TLS when it is on this machine (loopback) alone.",
+    )
+
+
+def _row(field: dataclasses.Field[Any]) -> Setting:
+    return Setting(name=field.name.replace("_", "-"), default=field.default, **field.metadata)
+
+
+SETTINGS: tuple[Setting, ...] = tuple(_row(field) for field in dataclasses.fields(Settings))
+BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings of a run, and where each that is not a default came from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def of_verb(verb: str) -> tuple[Setting, ...]:
+    """Return the rows that a verb takes, in the table's order."""
+    return tuple(setting for setting in SETTINGS if verb in setting.verbs)
+
+
+def load(
+    verbs: Iterable[str],
+    *,
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    file: Mapping[str, object],
+) -> Loaded:
+    """Return the settings for a run of ``verbs``, every source consulted in its order.
+
+    ``flags`` and ``file`` map a setting's name to its value. Raises ConfigError that lists every
+    problem at once: missing, malformed, unknown. Values of secrets never appear in it.
+    """
+    wanted = tuple(verbs)
+    problems = _unknown(file) + _unknown_inputs(environment)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for setting in SETTINGS:
+        found = _first_given(setting, flags, environment, file)
+        if found is None:
+            if any(verb in setting.required for verb in wanted):
+                problems.append(_missing(setting))
+            continue
+        origin, value = found
+        try:
+            values[setting.field] = setting.parse(value)
+        except ValueError as error:
+            shown = "" if setting.secret else f" (given: {value!r})"
+            problems.append(f"{origin}: {error}{shown}.")
+        origins[setting.name] = origin
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError(f"{count} in the settings; nothing was touched.", problems=tuple(problems))
+    return Loaded(Settings(**values), origins)
+
+
+def _first_given(
+    setting: Setting,
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    file: Mapping[str, object],
+) -> tuple[str, object] | None:
+    sources: list[tuple[str, object]] = [
+        (setting.flag, flags.get(setting.name)),
+        (f"input {setting.name}", environment.get(setting.input_variable)),
+        (setting.environment or "", environment.get(setting.environment or "")),
+        (f"{setting.name} in the file", file.get(setting.name)),
+    ]
+    return next(((origin, value) for origin, value in sources if value not in (None, "")), None)
+
+
+def _missing(setting: Setting) -> str:
+    ways = [f"the environment variable {setting.environment}"] if setting.environment else []
+    ways.append(f"the input {setting.name}")
+    return f"{setting.environment or setting.name} is missing: set {' or '.join(ways)}. {setting.help}"
+
+
+def _unknown(file: Mapping[str, object]) -> list[str]:
+    return [
+        f"{key!r} in the file is not a setting{_nearest(str(key))}."
+        for key in file
+        if key not in BY_NAME or BY_NAME[key].command_line_only
+    ]
+
+
+def _unknown_inputs(environment: Mapping[str, str]) -> list[str]:
+    known = {setting.input_variable for setting in SETTINGS} | {"INPUT_OPERATION", "INPUT_CONFIG"}
+    names = [key for key in environment if key.startswith("INPUT_") and key not in known]
+    if environment.get("GITHUB_ACTIONS") != "true":
+        return []
+    return [
+        f"input {key[6:].lower()} is not an input of this action{_nearest(key[6:].lower())}." for key in names
+    ]
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name.replace("_", "-"), BY_NAME, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
