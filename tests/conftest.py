@@ -1,0 +1,77 @@
+"""What every test may ask for: PostgreSQL of a major, and servers that are gone afterwards."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from supaneon_sync.sandbox.server import TLS, Binaries, Server, find_or_fetch, free_port
+
+MakeServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Callable[[int], Binaries]:
+    """A function: PostgreSQL of a major, looked for once."""
+    known: dict[int, Binaries] = {}
+
+    def of(major: int) -> Binaries:
+        if major not in known:
+            known[major] = find_or_fetch(major)
+        return known[major]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def server_directory() -> Iterator[Path]:
+    """A directory that another user may enter (pytest's own are closed to the servers' user)."""
+    directory = Path(tempfile.mkdtemp(prefix="supaneon-test-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def _factory(binaries: Callable[[int], Binaries], directory: Path) -> Iterator[MakeServer]:
+    servers: list[Server] = []
+
+    def make(
+        major: int,
+        *,
+        tls: TLS | None = None,
+        settings: dict[str, str] | None = None,
+        copy_of: Server | None = None,
+    ) -> Server:
+        """A server, started; ``copy_of`` makes it a physical copy of another one."""
+        data = Path(tempfile.mkdtemp(dir=directory)) / "data"
+        data.parent.chmod(0o755)
+        if copy_of is not None:
+            server = copy_of.copy_to(data, free_port())
+        else:
+            server = Server.create(binaries(major), data, free_port(), tls=tls, settings=settings or {})
+        servers.append(server)
+        server.start()
+        return server
+
+    try:
+        yield make
+    finally:
+        for server in servers:
+            server.stop("immediate")
+            shutil.rmtree(server.data.parent)
+
+
+@pytest.fixture
+def make_server(binaries: Callable[[int], Binaries], server_directory: Path) -> Iterator[MakeServer]:
+    """A function: a started server of a major, gone at the end of the test."""
+    yield from _factory(binaries, server_directory)
+
+
+@pytest.fixture(scope="session")
+def make_session_server(binaries: Callable[[int], Binaries], server_directory: Path) -> Iterator[MakeServer]:
+    """The same for servers that a whole session shares; for fixtures of wider scope."""
+    yield from _factory(binaries, server_directory)
