@@ -1,0 +1,281 @@
+"""The data under the branches: one directory a branch, one postmaster an endpoint, roles as Neon's.
+
+Sources: neondatabase/neon ``compute_tools`` (``spec_apply.rs``, ``create_privileged_role.sql``, migrations
+0003, 0004, 0012, ``default_grants.sql``).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg2 import sql
+
+from supaneon_sync.sandbox.binaries import Binaries
+from supaneon_sync.sandbox.door import Door
+from supaneon_sync.sandbox.server import TLS, Server
+from supaneon_sync.sandbox.state import Branch, Project
+
+_SETTINGS = {
+    "synchronous_commit": "on",  # so that the flush LSN read after a COMMIT covers that COMMIT
+    "wal_keep_size": "128MB",  # so that what was written since `parent_lsn` can be looked up
+    "autovacuum": "off",  # its ANALYZE commits: content would seem to change by itself
+    "max_connections": "112",
+}
+_SUPERUSER = """
+create role neon_superuser createdb createrole nologin replication bypassrls
+    in role pg_read_all_data, pg_write_all_data;
+grant pg_monitor, pg_signal_backend to neon_superuser with admin option;
+"""
+_ROLE_OPTIONS = "inherit createrole createdb bypassrls replication in role neon_superuser"
+_GRANTS = """
+alter default privileges in schema public grant all on tables to neon_superuser with grant option;
+alter default privileges in schema public grant all on sequences to neon_superuser with grant option;
+"""
+_ROLES = """
+select rolname from pg_catalog.pg_roles
+ where rolname !~ '^pg_' and rolname not in ('cloud_admin', 'neon_superuser') order by oid
+"""
+_DATABASES = """
+select oid::bigint, datname, pg_catalog.pg_get_userbyid(datdba) from pg_catalog.pg_database
+ where not datistemplate and datname <> 'postgres' order by oid
+"""
+_SIZES = """
+select (select sum(pg_catalog.pg_database_size(oid))::bigint from pg_catalog.pg_database),
+       pg_catalog.pg_current_wal_flush_lsn()::text,
+       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_flush_lsn(), '0/0')::bigint
+"""
+_ACTIVITY = """
+select count(*) filter (where state <> 'idle'),
+       extract(epoch from pg_catalog.now() - max(state_change))::float8,
+       extract(epoch from pg_catalog.now() - pg_catalog.pg_postmaster_start_time())::float8
+  from pg_catalog.pg_stat_activity where backend_type in ('client backend', 'walsender')
+   and usename <> 'cloud_admin'
+"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a running cluster says of itself. Sizes in bytes."""
+
+    roles: tuple[str, ...]
+    databases: tuple[tuple[int, str, str], ...]
+    logical_size: int
+    flush_lsn: str
+    flush_position: int
+
+
+def free_port() -> int:
+    """Return a free loopback port below the range that the system hands out by itself."""
+    while True:
+        port = random.randrange(20000, 32000)  # noqa: S311 - a port is no secret
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+class Clusters:
+    """The clusters of all branches, by branch id. Safe to use from several threads."""
+
+    def __init__(self, binaries: Binaries, directory: Path, tls: TLS) -> None:
+        self.binaries = binaries
+        self.directory = directory
+        self._tls = tls
+        self._servers: dict[str, Server] = {}
+        self._doors: dict[str, Door] = {}
+        self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    def create(self, branch: Branch, project: Project) -> None:
+        """Make the first cluster of a project, with its roles and databases as the branch lists them."""
+        server = Server.create(
+            self.binaries, self._data(branch.id), free_port(), tls=self._tls, settings=_SETTINGS
+        )
+        self._servers[branch.id] = server
+        self._sign(branch, project)
+        with self.awake(branch.id):
+            server.execute(_SUPERUSER)
+            if self.binaries.major >= 16:
+                server.execute("grant pg_create_subscription to neon_superuser")
+            for role in branch.roles.values():
+                self.create_role(branch.id, role.name, role.password)
+            for database in branch.databases.values():
+                self.create_database(branch.id, database.name, database.owner_name)
+
+    def open(self, branch: Branch) -> None:
+        """Take over the cluster of a branch that a former process made."""
+        server = Server.open(self.binaries, self._data(branch.id), free_port())
+        server.stop("fast")
+        self._servers[branch.id] = server
+
+    def copy(self, source: Branch, branch: Branch, project: Project, *, stale: bool = False) -> None:
+        """Make the branch's cluster a physical copy of the source's, or of what was kept of it."""
+        data = self._data(branch.id)
+        with self._locks[source.id]:
+            server = self._servers[source.id]
+            if stale and self._kept(source.id).exists():
+                kept = Server.open(self.binaries, self._kept(source.id), free_port())
+                self._servers[branch.id] = kept.copy_to(data, free_port())
+            else:
+                self._servers[branch.id] = server.copy_to(data, free_port())
+        self._sign(branch, project)
+
+    def keep(self, branch_id: str) -> None:
+        """Put aside a copy of the branch as it is now, for stale copies."""
+        shutil.rmtree(self._kept(branch_id), ignore_errors=True)
+        with self._locks[branch_id]:
+            self._servers[branch_id].copy_to(self._kept(branch_id), free_port())
+
+    def replace(self, source: Branch, branch: Branch, project: Project, preserved: str | None) -> None:
+        """Put a copy of the source in place of the branch's content, which goes to ``preserved`` or away."""
+        fresh = self.directory / f"{branch.id}.new"
+        with self._locks[branch.id]:
+            with self._locks[source.id]:
+                self._servers[source.id].copy_to(fresh, free_port())
+            self._servers[branch.id].stop("fast")
+            if preserved:
+                self._data(branch.id).rename(self._data(preserved))
+                self._servers[preserved] = Server.open(self.binaries, self._data(preserved), free_port())
+            else:
+                shutil.rmtree(self._data(branch.id))
+            fresh.rename(self._data(branch.id))
+            self._servers[branch.id] = Server.open(self.binaries, self._data(branch.id), free_port())
+            self._sign(branch, project)
+
+    def remove(self, branch_id: str) -> None:
+        """Stop the branch's server and delete its directory."""
+        with self._locks[branch_id]:
+            self.close_door(branch_id)
+            server = self._servers.pop(branch_id, None)
+            if server:
+                server.stop("immediate")
+            shutil.rmtree(self._data(branch_id), ignore_errors=True)
+            shutil.rmtree(self._kept(branch_id), ignore_errors=True)
+
+    def start(self, branch_id: str, port: int) -> None:
+        """Start the branch's server behind a port, or behind the door that holds that port."""
+        with self._locks[branch_id]:
+            server = self._servers[branch_id]
+            if not server.running():
+                server.port = free_port() if branch_id in self._doors else port
+                server.start()
+
+    def suspend(self, branch_id: str, port: int, wake: Callable[[], int]) -> None:
+        """Stop the branch's server. From now on a connection to the port calls ``wake``."""
+        with self._locks[branch_id]:
+            self._servers[branch_id].stop("fast")
+            if branch_id not in self._doors:
+                self._doors[branch_id] = Door(port, wake)
+
+    def stop(self, branch_id: str) -> None:
+        """Stop the branch's server for good, and free its port."""
+        with self._locks[branch_id]:
+            self.close_door(branch_id)
+            if branch_id in self._servers:
+                self._servers[branch_id].stop("fast")
+
+    def close_door(self, branch_id: str) -> None:
+        """Free the port that a door holds."""
+        door = self._doors.pop(branch_id, None)
+        if door:
+            door.close()
+
+    def running(self, branch_id: str) -> bool:
+        """Return whether the branch's server runs."""
+        return branch_id in self._servers and self._servers[branch_id].running()
+
+    def server(self, branch_id: str) -> Server:
+        """Return the branch's server. Raise KeyError for a branch without data."""
+        return self._servers[branch_id]
+
+    @contextmanager
+    def awake(self, branch_id: str) -> Iterator[Server]:
+        """Give the branch's server running, and stop it afterwards if it did not run before."""
+        with self._locks[branch_id]:
+            server = self._servers[branch_id]
+            if server.running():
+                yield server
+                return
+            server.port = free_port()
+            server.start()
+            try:
+                yield server
+            finally:
+                server.stop("fast")
+
+    def look(self, branch_id: str) -> Look:
+        """Return what the branch's running cluster holds."""
+        with self._servers[branch_id].session() as opened, opened.cursor() as cursor:
+            cursor.execute(_ROLES)
+            roles = tuple(row[0] for row in cursor.fetchall())
+            cursor.execute(_DATABASES)
+            databases = tuple((row[0], row[1], row[2]) for row in cursor.fetchall())
+            cursor.execute(_SIZES)
+            size, lsn, position = cursor.fetchall()[0]
+        return Look(roles, databases, int(size), lsn, int(position))
+
+    def idle_seconds(self, branch_id: str) -> float:
+        """Return for how long no client has worked in the branch's server."""
+        ((busy, since, up),) = self._servers[branch_id].execute(_ACTIVITY)
+        return 0.0 if busy else float(min(up, since if since is not None else up))
+
+    def create_role(self, branch_id: str, name: str, password: str | None) -> None:
+        """Make a role as Neon's API makes it; without a password it cannot log in."""
+        login = sql.SQL("login password {}").format(sql.Literal(password)) if password else sql.SQL("nologin")
+        self.command(
+            branch_id,
+            sql.SQL("create role {} {} " + _ROLE_OPTIONS).format(sql.Identifier(name), login),
+        )
+
+    def set_passwords(self, branch_id: str, passwords: Mapping[str, str]) -> None:
+        """Give roles their passwords and end their sessions."""
+        for name, password in passwords.items():
+            statement = sql.SQL("alter role {} password {}")
+            self.command(branch_id, statement.format(sql.Identifier(name), sql.Literal(password)))
+            ended = "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity"
+            self.command(branch_id, sql.SQL(ended + " where usename = {}").format(sql.Literal(name)))
+
+    def create_database(self, branch_id: str, name: str, owner: str) -> None:
+        """Make a database whose owner also owns its schema ``public``."""
+        to = sql.Identifier(owner)
+        self.command(branch_id, sql.SQL("create database {} owner {}").format(sql.Identifier(name), to))
+        self.command(branch_id, sql.SQL("alter schema public owner to {};" + _GRANTS).format(to), name)
+
+    def command(self, branch_id: str, statement: sql.Composable, database: str = "postgres") -> None:
+        """Run a statement as the superuser in the branch's server, awake for as long as it takes."""
+        with self.awake(branch_id) as server, server.session(database) as opened, opened.cursor() as cursor:
+            cursor.execute(statement)
+
+    def close(self) -> None:
+        """Stop everything."""
+        for branch_id in list(self._servers):
+            self.stop(branch_id)
+
+    def _data(self, branch_id: str) -> Path:
+        return self.directory / branch_id
+
+    def _kept(self, branch_id: str) -> Path:
+        return self.directory / f"{branch_id}.kept"
+
+    def _sign(self, branch: Branch, project: Project) -> None:
+        """Write the ids that Neon's computes show into the cluster."""
+        path = self._data(branch.id) / "postgresql.auto.conf"
+        rest = re.sub(r"(?m)^neon\..*\n", "", path.read_text())
+        signs = {
+            "neon.tenant_id": project.tenant,
+            "neon.timeline_id": branch.timeline,
+            "neon.project_id": project.id,
+            "neon.branch_id": branch.id,
+        }
+        path.write_text(rest + "".join(f"{name} = '{value}'\n" for name, value in signs.items()))
