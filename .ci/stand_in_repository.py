@@ -36,7 +36,7 @@ def main() -> None:
     (directory / "Packages").write_text("\n".join(stanzas))
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(directory))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)  # noqa: T201
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 
 
