@@ -6,7 +6,8 @@ to its exit code once; nobody else calls ``sys.exit``.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 
 class SupaneonError(Exception):
@@ -24,6 +25,11 @@ class SupaneonError(Exception):
         self.message = message
         self.remedy = remedy
         self.evidence: dict[str, object] = {k: v for k, v in evidence.items() if v is not None}
+
+    def with_evidence(self, evidence: Mapping[str, object]) -> Self:
+        """Add facts taken from another error, and return this error."""
+        self.evidence.update(evidence)
+        return self
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()
@@ -105,3 +111,16 @@ FAMILIES: tuple[type[SupaneonError], ...] = (
     SupaneonError,
 )
 """One class per family, in the order of the documented exit codes (``docs/reference``)."""
+
+
+def exit_codes() -> tuple[tuple[int, str, str], ...]:
+    """Return code, failure-kind and meaning of every way a run can end, by code."""
+    told = [
+        (0, "", "It worked."),
+        (SupaneonError.exit_code, SupaneonError.failure_kind, "A defect of this tool."),
+    ]
+    for family in FAMILIES:
+        if family is not SupaneonError:
+            first = (family.__doc__ or "").strip().split(". ")[0].rstrip(".")
+            told.append((family.exit_code, family.failure_kind, f"{first}."))
+    return tuple(sorted(told))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -62,12 +62,17 @@ class Stop:
         self._lock = threading.Lock()
 
     def set(self) -> None:
-        """Ask everybody to stop. Safe in a signal handler's thread; never raises."""
+        """Ask everybody to stop, and call every hook, whatever another hook raises.
+
+        Not for a signal handler itself, which may have interrupted the holder of the lock: the
+        doors call it from a thread that listens for signals.
+        """
         self._event.set()
         with self._lock:
             hooks = list(self._hooks)
         for hook in hooks:
-            hook()
+            with contextlib.suppress(Exception):  # the others must still be called
+                hook()
 
     def requested(self) -> bool:
         """Say whether a stop was asked for."""
@@ -83,7 +88,7 @@ class Stop:
         self._event.wait(seconds)
         self.check()
 
-    @contextmanager
+    @contextlib.contextmanager
     def calling(self, hook: Callable[[], None]) -> Iterator[None]:
         """Have ``hook`` called on a stop while the block runs."""
         with self._lock:

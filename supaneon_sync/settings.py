@@ -18,12 +18,14 @@ from typing import Any
 from supaneon_sync.errors import ConfigError
 from supaneon_sync.secret import Secret
 from supaneon_sync.values import (
+    parse_api_host,
     parse_backup_name,
     parse_boolean,
     parse_count,
     parse_duration,
     parse_path,
     parse_positive,
+    parse_primary,
     parse_text,
     parse_zone,
 )
@@ -35,6 +37,12 @@ VERBS = (*NEON_VERBS, "config")
 """Every operation of the action, in the order of the documentation."""
 ALL = VERBS
 JUDGING = ("restore-test", "list", "resolve")
+READ_ALL = ("config", "validate-config")
+"""The verbs that read every setting, needed or not: looking at them is what they are for."""
+DOOR_INPUTS = ("operation", "config")
+"""Inputs of the action that its door reads itself. They are no settings of a verb."""
+CONTAINER_INPUTS = ("args", "entrypoint")
+"""Inputs that every container action has by GitHub's own doing."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +81,7 @@ def _choice(*allowed: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         text = parse_text(value)
         if text not in allowed:
-            near = difflib.get_close_matches(text, allowed, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"must be one of {', '.join(allowed)}{hint}")
+            raise ValueError(f"must be one of {', '.join(allowed)}{nearest(text, allowed)}")
         return text
 
     return parse
@@ -85,10 +91,11 @@ def _setting(kind: str, parse: Callable[[object], Any], default: Any = None, **r
     return dataclasses.field(default=default, metadata={"kind": kind, "parse": parse, **row})
 
 
-def _secret(**row: Any) -> Any:
-    def parse(value: object) -> Secret:
-        return Secret(parse_text(value))
+def _parse_secret(value: object) -> Secret:
+    return Secret(parse_text(value))
 
+
+def _secret(parse: Callable[[object], Secret] = _parse_secret, **row: Any) -> Any:
     return _setting("secret", parse, secret=True, **row)
 
 
@@ -113,6 +120,7 @@ class Settings:
     """The effective settings of one run. Each field is a row of the table."""
 
     supabase_database_url: Secret | None = _secret(
+        parse_primary,
         environment="SUPABASE_DATABASE_URL",
         verbs=("backup", "validate-config"),
         required=("backup",),
@@ -152,7 +160,9 @@ class Settings:
         verbs=NEON_VERBS,
         help="Password of that role, used where Neon's API does not tell the branch's own.",
     )
-    neon_api_host: str = _text(
+    neon_api_host: str = _setting(
+        "URL",
+        parse_api_host,
         "https://console.neon.tech/api/v2",
         environment="NEON_API_HOST",
         verbs=NEON_VERBS,
@@ -255,8 +265,8 @@ class Loaded:
 
 
 def of_verb(verb: str) -> tuple[Setting, ...]:
-    """Return the rows that a verb takes, in the table's order."""
-    return tuple(setting for setting in SETTINGS if verb in setting.verbs)
+    """Return the rows that a verb takes, in the table's order; ``config`` takes them all."""
+    return tuple(setting for setting in SETTINGS if verb == "config" or verb in setting.verbs)
 
 
 def load(
@@ -269,24 +279,26 @@ def load(
     """Return the settings for a run of ``verbs``, every source consulted in its order.
 
     ``flags`` and ``file`` map a setting's name to its value. Raises ConfigError that lists every
-    problem at once: missing, malformed, unknown. Values of secrets never appear in it.
+    problem at once: missing, malformed, unknown. Values of secrets never appear in it. What no verb
+    of the run needs is not looked at: a broken primary's URL must not stand in the way of `resolve`.
     """
-    wanted = tuple(verbs)
+    wanted = frozenset(verbs)
     problems = _unknown(file) + _unknown_inputs(environment)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for setting in SETTINGS:
+        if not wanted.intersection((*setting.verbs, *READ_ALL)):
+            continue
         found = _first_given(setting, flags, environment, file)
         if found is None:
-            if any(verb in setting.required for verb in wanted):
+            if wanted.intersection(setting.required):
                 problems.append(_missing(setting))
             continue
         origin, value = found
         try:
             values[setting.field] = setting.parse(value)
         except ValueError as error:
-            shown = "" if setting.secret else f" (given: {value!r})"
-            problems.append(f"{origin}: {error}{shown}.")
+            problems.append(f"{origin} {error}{_shown(setting, value)}.")
         origins[setting.name] = origin
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -300,39 +312,74 @@ def _first_given(
     environment: Mapping[str, str],
     file: Mapping[str, object],
 ) -> tuple[str, object] | None:
-    sources: list[tuple[str, object]] = [
-        (setting.flag, flags.get(setting.name)),
-        (f"input {setting.name}", environment.get(setting.input_variable)),
-        (setting.environment or "", environment.get(setting.environment or "")),
-        (f"{setting.name} in the file", file.get(setting.name)),
-    ]
-    return next(((origin, value) for origin, value in sources if value not in (None, "")), None)
+    sources: list[tuple[str, object]] = [(setting.flag, flags.get(setting.name))]
+    if not setting.command_line_only:
+        sources.append((f"Input {setting.name}", environment.get(setting.input_variable)))
+    if setting.environment:
+        sources.append((setting.environment, environment.get(setting.environment)))
+    if not setting.command_line_only and not setting.secret:
+        sources.append((f"{setting.name} in the file", file.get(setting.name)))
+    return next(((origin, value) for origin, value in sources if _given(value)), None)
+
+
+def _given(value: object) -> bool:
+    return value is not None and not (isinstance(value, str) and not value.strip())
+
+
+def _shown(setting: Setting, value: object) -> str:
+    """Return what was given, unless it is a secret or could be one that went to the wrong place."""
+    text = repr(value)
+    return "" if setting.secret or len(text) > 42 or "@" in text else f" (given: {text})"
 
 
 def _missing(setting: Setting) -> str:
     ways = [f"the environment variable {setting.environment}"] if setting.environment else []
-    ways.append(f"the input {setting.name}")
+    ways.append(f"the action's input {setting.name}")
     return f"{setting.environment or setting.name} is missing: set {' or '.join(ways)}. {setting.help}"
 
 
 def _unknown(file: Mapping[str, object]) -> list[str]:
-    return [
-        f"{key!r} in the file is not a setting{_nearest(str(key))}."
-        for key in file
-        if key not in BY_NAME or BY_NAME[key].command_line_only
-    ]
+    problems = []
+    for key in file:
+        setting = BY_NAME.get(key)
+        if setting is None:
+            name = str(key) if len(str(key)) <= 40 else "a key"
+            problems.append(unknown(f"{name!r} in the file is not a setting", name, _FILE_NAMES))
+        elif setting.secret:
+            problems.append(
+                f"{key} in the file is refused, since it is a secret and the file is in the repository: "
+                f"set the environment variable {setting.environment} or the action's input, from a "
+                "secret store. If it was committed, replace the secret itself too."
+            )
+        elif setting.command_line_only:
+            problems.append(f"{key} in the file is refused: it is for the command line alone.")
+    return problems
 
 
 def _unknown_inputs(environment: Mapping[str, str]) -> list[str]:
-    known = {setting.input_variable for setting in SETTINGS} | {"INPUT_OPERATION", "INPUT_CONFIG"}
-    names = [key for key in environment if key.startswith("INPUT_") and key not in known]
     if environment.get("GITHUB_ACTIONS") != "true":
         return []
+    given = [key[6:].lower() for key in environment if key.startswith("INPUT_")]
+    known = {*INPUT_NAMES, *CONTAINER_INPUTS}
     return [
-        f"input {key[6:].lower()} is not an input of this action{_nearest(key[6:].lower())}." for key in names
+        unknown(f"{name} is not an input of this action", name, INPUT_NAMES)
+        for name in given
+        if name not in known
     ]
 
 
-def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name.replace("_", "-"), BY_NAME, n=1)
+_FILE_NAMES = tuple(row.name for row in SETTINGS if not row.secret and not row.command_line_only)
+INPUT_NAMES = (*DOOR_INPUTS, *(row.name for row in SETTINGS if not row.command_line_only))
+"""Every input of the action, in the order of ``action.yml``."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence that says ``what``, ended by the known name that is nearest, where there is one."""
+    hint = nearest(name, known)
+    return what + (hint or ".")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the known name that is nearest, or nothing."""
+    near = difflib.get_close_matches(name.strip().lower().replace("_", "-"), tuple(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

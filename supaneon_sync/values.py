@@ -1,19 +1,24 @@
 """How the values of settings are written: durations, counts, switches, zones, names.
 
 Every parser takes what a flag, an input, a variable or a YAML file holds, returns the value, and
-raises ValueError with a sentence that says what would have been right.
+raises ValueError with a sentence that says what would have been right, without the value itself.
+``written`` is the way back.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from supaneon_sync.policy import names
+from supaneon_sync.secret import Secret
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SWITCH = {
     "true": True,
     "yes": True,
@@ -27,11 +32,11 @@ _SWITCH = {
 
 
 def parse_text(value: object) -> str:
-    """Return text without surrounding white space; refuses NUL and line breaks."""
+    """Return text without surrounding white space; refuses control characters and line breaks."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("must be text")
     text = str(value).strip()
-    if not text or re.search(r"[\x00\r\n]", text):
+    if not text or _CONTROL.search(text):
         raise ValueError("must be one line of text")
     return text
 
@@ -49,7 +54,7 @@ def parse_boolean(value: object) -> bool:
 def parse_count(value: object) -> int:
     """Return a whole number, zero or more."""
     text = str(value).strip()
-    if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", text):
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", text):
         raise ValueError("must be a whole number, zero or more")
     return int(text)
 
@@ -65,15 +70,18 @@ def parse_positive(value: object) -> int:
 def parse_duration(value: object) -> timedelta:
     """Return a duration written as 90s, 30m, 26h, 7d, 2w, or a sum of them (1d12h)."""
     text = str(value).strip().lower()
-    parts = re.findall(r"(\d{1,6})([smhdw])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    parts = re.findall(r"([0-9]{1,6})([smhdw])", text)
+    if not 0 < len(parts) <= len(_UNITS) or "".join(number + unit for number, unit in parts) != text:
         raise ValueError("must be a duration such as 90s, 30m, 26h, 7d or 1d12h")
     return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
 
 
 def parse_path(value: object) -> Path:
     """Return a path; a leading ~ is the home directory."""
-    return Path(parse_text(value)).expanduser()
+    try:
+        return Path(parse_text(value)).expanduser()
+    except RuntimeError as error:
+        raise ValueError("must be a path whose ~user exists on this machine") from error
 
 
 def parse_zone(value: object) -> str:
@@ -92,3 +100,63 @@ def parse_backup_name(value: object) -> str:
     if text != "latest" and names.backup_moment(text) is None:
         raise ValueError("must be latest or a backup's name such as backup-20260131T020000Z")
     return text
+
+
+def parse_primary(value: object) -> Secret:
+    """Return a connection string, looked at for the two mistakes of copying it, not taken apart."""
+    text = parse_text(value)
+    if "[YOUR-PASSWORD]" in text:
+        raise ValueError("still holds the placeholder [YOUR-PASSWORD]; put the database password there")
+    if not re.match(r"postgres(ql)?://.", text) and not re.search(r"(^|\s)host(addr)?\s*=", text):
+        raise ValueError("must be a connection string such as postgresql://USER:PASSWORD@HOST:5432/postgres")
+    return Secret(text)
+
+
+def parse_api_host(value: object) -> str:
+    """Return the base URL of Neon's API without a trailing slash: https, or http on this machine."""
+    text = parse_text(value).rstrip("/")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError("must be a URL such as https://console.neon.tech/api/v2") from error
+    if (
+        not host
+        or parts.scheme not in ("http", "https")
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise ValueError("must be a URL such as https://console.neon.tech/api/v2")
+    if parts.scheme == "http" and not _loopback(host):
+        raise ValueError("must begin with https://, since the API key travels there")
+    return text
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def written(value: object) -> str:
+    """Return a setting's value as one writes it in a file; a secret as ``***``, None as empty text."""
+    if value is None:
+        return ""
+    if isinstance(value, Secret):
+        return "***"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, timedelta):
+        return _written_duration(value)
+    return str(value)
+
+
+def _written_duration(value: timedelta) -> str:
+    seconds, text = int(value.total_seconds()), ""
+    for unit, size in _UNITS.items():
+        if unit != "w" or seconds % size == 0:
+            count, seconds = divmod(seconds, size)
+            text += f"{count}{unit}" if count else ""
+    return text or "0s"

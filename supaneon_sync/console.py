@@ -1,0 +1,79 @@
+"""Standard output and error, as both doors use them: whole lines, in order, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from typing import TextIO
+
+from supaneon_sync.redaction import Redactor
+from supaneon_sync.report.text import harmless
+
+
+class Console:
+    """Where the doors write. Everything but ``handed_over`` passes the redactor."""
+
+    def __init__(self, out: TextIO, err: TextIO, redactor: Redactor) -> None:
+        self.redactor = redactor
+        self._out = out
+        self._err = err
+        self._lock = threading.RLock()
+
+    @classmethod
+    def standard(cls, redactor: Redactor) -> Console:
+        """Return the console of this process; characters that it cannot show are escaped."""
+        for stream in (sys.stdout, sys.stderr):
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:
+                reconfigure(errors="backslashreplace")
+        return cls(sys.stdout, sys.stderr, redactor)
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person watches standard error."""
+        return self._err.isatty()
+
+    @property
+    def out_is_terminal(self) -> bool:
+        """Whether a person reads standard output."""
+        return self._out.isatty()
+
+    @property
+    def unicode(self) -> bool:
+        """Whether standard error takes characters beyond ASCII."""
+        return (self._err.encoding or "").lower().replace("-", "").startswith("utf")
+
+    def out(self, text: str) -> None:
+        """Write lines to standard output."""
+        self._write(self._out, self.redactor.hide(text) + "\n")
+
+    def err(self, text: str, end: str = "\n") -> None:
+        """Write lines to standard error."""
+        self._write(self._err, self.redactor.hide(text) + end)
+
+    def handed_over(self, text: str) -> None:
+        """Write to standard output as it is: a secret's hand-over, or a mask; nothing else."""
+        self._write(self._out, text + "\n")
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        with self._lock:
+            try:
+                stream.write(text)
+                stream.flush()
+            except BrokenPipeError:
+                # The reader went away (`| head`). The run goes on; what it says goes nowhere.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class LogLines(logging.Handler):
+    """What libraries log, through the console, so that it is redacted as well."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record on one line, without its traceback (that may quote values)."""
+        self._console.err(harmless(f"{record.name}: {record.getMessage()}"))

@@ -1,0 +1,171 @@
+"""What both doors do alike: learn the secrets, read the settings, run a verb, keep the report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from supaneon_sync import effective, settings_file
+from supaneon_sync.console import Console, LogLines
+from supaneon_sync.errors import ConfigError
+from supaneon_sync.failures import Failure, attempt, unforeseen
+from supaneon_sync.progress import Times
+from supaneon_sync.registry import Verb
+from supaneon_sync.report import document
+from supaneon_sync.report.outcome import Outcome
+from supaneon_sync.run import Progress, Run
+from supaneon_sync.settings import SETTINGS, Loaded
+from supaneon_sync.settings import load as load_settings
+
+TIMES = Times(clock=lambda: datetime.now(UTC), monotonic=time.monotonic)
+
+Result = Outcome | Failure
+
+
+def given_secrets(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield the values of the variables that hold secrets, read or not by the verb of this run."""
+    for setting in SETTINGS:
+        if setting.secret:
+            for variable in (setting.input_variable, setting.environment or ""):
+                value = environment.get(variable, "")
+                if value.strip():
+                    yield value
+
+
+def new_run(environment: Mapping[str, str], progress: Progress) -> Run:
+    """Return what a verb is handed: clocks, chance, progress, and the workflow run's address."""
+    return Run(
+        clock=TIMES.clock,
+        monotonic=TIMES.monotonic,
+        token=secrets.token_bytes,
+        progress=progress,
+        url=_workflow_run(environment),
+    )
+
+
+def _workflow_run(environment: Mapping[str, str]) -> str | None:
+    parts = [environment.get(f"GITHUB_{part}", "") for part in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    if not all(parts):
+        return None
+    attempt_number = environment.get("GITHUB_RUN_ATTEMPT", "1")
+    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}/attempts/{attempt_number}"
+
+
+def load(
+    verbs: Sequence[Verb],
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    chosen_file: str | None,
+) -> Loaded:
+    """Return the settings for the verbs of this run. Raises ConfigError with every problem."""
+    chosen = Path(chosen_file.strip()).expanduser() if chosen_file and chosen_file.strip() else None
+    given = settings_file.read(chosen, Path())
+    names = [verb.operation for verb in verbs]
+    return load_settings(names, flags=flags, environment=environment, file=given)
+
+
+def perform(verb: Verb, loaded: Loaded, run: Run) -> Result:
+    """Run one verb and return what came of it; nothing is raised."""
+
+    def work() -> Outcome:
+        run.stop.check()
+        return verb.load()(loaded.settings, run) if verb.module else effective.describe(loaded)
+
+    return attempt(work, stopped=run.stop.requested, tell_all=loaded.settings.show_row_values)
+
+
+def exit_code(result: Result) -> int:
+    """Return the exit code of a result."""
+    return result.exit_code
+
+
+def document_of(operation: str, result: Result) -> dict[str, object]:
+    """Return the JSON document of a result."""
+    if isinstance(result, Outcome):
+        return document.of_outcome(result)
+    told = {
+        "message": result.message,
+        "remedy": result.remedy,
+        "details": list(result.details),
+        "evidence": dict(result.evidence),
+    }
+    return document.of_failure(operation, result.exit_code, result.kind, told)
+
+
+def check_report_file(path: Path | None) -> None:
+    """Raise ConfigError where the report could not be written: now, not after an hour's work."""
+    if path is None:
+        return
+    place = path.absolute().parent
+    while not place.exists():
+        place = place.parent
+    if path.is_dir() or not place.is_dir() or not os.access(place, os.W_OK):
+        raise ConfigError(
+            f"The report cannot be written to {path}.",
+            remedy="Set report-file to a file in a directory that this run may write to.",
+        )
+
+
+def keep_report(path: Path | None, documents: Sequence[Mapping[str, object]], console: Console) -> bool:
+    """Write the report of the verbs so far, where one is wanted; say whether it is there.
+
+    A report that cannot be written takes nothing back of what was done, so it is a warning.
+    """
+    if path is None:
+        return False
+    whole = document.plain({"version": document.VERSION, "operations": documents})
+    content = document.text(console.redactor.hide_in(whole))
+    try:
+        document.write(path, content + "\n", owner=_owner_of(path.absolute().parent))
+    except OSError as error:
+        console.err(f"warning: the report could not be written to {path}: {error.strerror}")
+        return False
+    return True
+
+
+def _owner_of(directory: Path) -> tuple[int, int] | None:
+    """Return who owns the directory, where we are root in somebody else's (a container in a workspace)."""
+    if os.geteuid() != 0 or not directory.exists():
+        return None
+    status = directory.stat()
+    return (status.st_uid, status.st_gid) if status.st_uid else None
+
+
+@contextmanager
+def guarded(console: Console) -> Iterator[None]:
+    """Send what libraries and threads say by themselves through the console while the block runs."""
+    former = threading.excepthook, sys.unraisablehook
+    lines = LogLines(console)
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and args.exc_type is not SystemExit:
+            _tell(console, args.exc_value)
+
+    def unraisable(args: sys.UnraisableHookArgs) -> None:
+        if args.exc_value is not None:
+            _tell(console, args.exc_value)
+
+    threading.excepthook, sys.unraisablehook = in_thread, unraisable
+    logging.getLogger().addHandler(lines)
+    with warnings.catch_warnings():
+        logging.captureWarnings(True)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            logging.getLogger().removeHandler(lines)
+            threading.excepthook, sys.unraisablehook = former
+
+
+def _tell(console: Console, error: BaseException) -> None:
+    failure = unforeseen(error)
+    console.err("\n".join((failure.message, *failure.details)))

@@ -1,0 +1,81 @@
+"""The step outputs of the action, in one place: names, meanings, secrets. ``action.yml`` is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from supaneon_sync.errors import exit_codes
+from supaneon_sync.report.outcome import Outcome
+from supaneon_sync.secret import Secret
+
+ALL = ("backup", "restore-test", "prune", "validate-config", "list", "resolve")
+ONE_BACKUP = ("backup", "restore-test", "list", "resolve")
+CONNECTING = ("backup", "resolve")
+
+
+@dataclass(frozen=True)
+class Output:
+    """One step output. ``secret`` ones are masked before they are written."""
+
+    name: str
+    description: str
+    operations: tuple[str, ...]
+    secret: bool = False
+
+
+OUTPUTS: tuple[Output, ...] = (
+    Output("branch-name", "Name of the backup, for example backup-20260131T020000Z.", ONE_BACKUP),
+    Output("branch-id", "Neon's id of that branch.", ONE_BACKUP),
+    Output("snapshot-time", "Moment of the primary that the backup holds (ISO 8601, UTC).", ONE_BACKUP),
+    Output("age-seconds", "Age of that moment in seconds.", ONE_BACKUP),
+    Output("drill-verdict", "Result of the backup's last drill: passed, failed or never.", ONE_BACKUP),
+    Output("drill-branch", "The drill's branch, where it was kept for inspection.", ("restore-test",)),
+    Output(
+        "connection-uri",
+        "URI of the backup with its password. Masked. GitHub drops it from job outputs: call resolve in the "
+        "job that needs it.",
+        CONNECTING,
+        secret=True,
+    ),
+    Output(
+        "pooled-connection-uri", "The same through Neon's connection pooler. Masked.", CONNECTING, secret=True
+    ),
+    Output("connection-uri-without-password", "URI of the backup without its password.", CONNECTING),
+    Output("host", "Host of the backup's compute.", CONNECTING),
+    Output("pooled-host", "Host of Neon's connection pooler before it.", CONNECTING),
+    Output("database", "Name of the database.", CONNECTING),
+    Output("role", "Name of the role that owns it.", CONNECTING),
+    Output("tables", "How many tables were compared.", ("backup", "restore-test")),
+    Output("rows", "How many rows they hold.", ("backup", "restore-test")),
+    Output("bytes", "How many bytes of rows were moved.", ("backup",)),
+    Output("backups", "How many backups there are.", ("list", "prune")),
+    Output("kept", "How many backups the retention policy keeps.", ("prune",)),
+    Output("removed", "How many backups were removed (in a dry run: would be).", ("prune",)),
+    Output("checks-failed", "How many checks failed.", ("validate-config",)),
+    Output("verdict", "The result in one word; failed where the run failed.", ALL),
+    Output(
+        "failure-kind",
+        "Why it failed: " + ", ".join(kind for _, kind, _ in exit_codes() if kind) + ". Empty on success.",
+        ALL,
+    ),
+    Output("report", "Path of the report (JSON), relative to the workspace where it lies there.", ALL),
+)
+
+BY_NAME: Mapping[str, Output] = {output.name: output for output in OUTPUTS}
+
+
+def plain(outcome: Outcome) -> dict[str, str]:
+    """Return the outputs that anybody may read; one that is declared secret never is among them."""
+    known = {name: value for name, value in outcome.outputs.items() if not _is_secret(name)}
+    return {"verdict": outcome.verdict, **known, "failure-kind": outcome.failure_kind}
+
+
+def secret(outcome: Outcome) -> dict[str, Secret]:
+    """Return the outputs to be masked, without those that have no value."""
+    strays = {name: Secret(value) for name, value in outcome.outputs.items() if _is_secret(name)}
+    return {name: value for name, value in {**strays, **outcome.secrets}.items() if value}
+
+
+def _is_secret(name: str) -> bool:
+    return name in BY_NAME and BY_NAME[name].secret
