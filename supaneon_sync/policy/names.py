@@ -14,7 +14,7 @@ MIRROR = "supaneon-mirror"
 HOUSE_DATABASE = "supaneon"
 """The database on the mirror that is ours alone: marker, lock, manifest, ledger."""
 
-_STAMP = r"\d{8}T\d{6}Z"
+_STAMP = r"[0-9]{8}T[0-9]{6}Z"
 _BACKUP = re.compile(rf"backup-({_STAMP})\Z")
 _STAGING = re.compile(rf"staging-({_STAMP})\Z")
 _DRILL = re.compile(rf"debug-restore-({_STAMP})-({_STAMP})\Z")
