@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg2 import sql
+from psycopg2.extensions import encrypt_password
 
 from supaneon_sync.sandbox.binaries import Binaries
 from supaneon_sync.sandbox.door import Door
@@ -112,6 +113,13 @@ class Clusters:
                 self.create_role(branch.id, role.name, role.password)
             for database in branch.databases.values():
                 self.create_database(branch.id, database.name, database.owner_name)
+
+    def forget_all(self) -> None:
+        """Begin with an empty directory; what a broken start left there is stopped and removed."""
+        for data in self.directory.glob("*"):
+            Server.open(self.binaries, data, 0).stop("immediate")
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(mode=0o711)
 
     def open(self, branch: Branch) -> None:
         """Take over the cluster of a branch that a former process made."""
@@ -232,19 +240,23 @@ class Clusters:
 
     def create_role(self, branch_id: str, name: str, password: str | None) -> None:
         """Make a role as Neon's API makes it; without a password it cannot log in."""
-        login = sql.SQL("login password {}").format(sql.Literal(password)) if password else sql.SQL("nologin")
-        self.command(
-            branch_id,
-            sql.SQL("create role {} {} " + _ROLE_OPTIONS).format(sql.Identifier(name), login),
-        )
+        login = "login" if password else "nologin"
+        statement = sql.SQL(f"create role {{}} {login} {_ROLE_OPTIONS}").format(sql.Identifier(name))
+        self.command(branch_id, statement)
+        if password:
+            self.set_passwords(branch_id, {name: password})
 
     def set_passwords(self, branch_id: str, passwords: Mapping[str, str]) -> None:
         """Give roles their passwords and end their sessions."""
-        for name, password in passwords.items():
-            statement = sql.SQL("alter role {} password {}")
-            self.command(branch_id, statement.format(sql.Identifier(name), sql.Literal(password)))
-            ended = "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity"
-            self.command(branch_id, sql.SQL(ended + " where usename = {}").format(sql.Literal(name)))
+        statement = sql.SQL("alter role {} password {}")
+        ended = sql.SQL(
+            "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity where usename = {}"
+        )
+        with self.awake(branch_id) as server, server.session() as opened, opened.cursor() as cursor:
+            for name, password in passwords.items():
+                verifier = encrypt_password(password, name, opened, "scram-sha-256")
+                cursor.execute(statement.format(sql.Identifier(name), sql.Literal(verifier)))
+                cursor.execute(ended.format(sql.Literal(name)))
 
     def create_database(self, branch_id: str, name: str, owner: str) -> None:
         """Make a database whose owner also owns its schema ``public``."""

@@ -45,6 +45,7 @@ class Choices:
     major: int = 17
     primary_major: int | None = None
     primary: str = "sample"
+    rows_scale: float = 1.0
     plan: str = "free"
     operation_seconds: float = 0.15
     suspend_after: float | None = None
@@ -138,10 +139,10 @@ class Service:
         clusters = Clusters(find_or_fetch(state.project.pg_version), self.directory / "branches", tls)
         plane = Plane(state, PLANS[choices.plan], clusters, file, operation_seconds=choices.operation_seconds)
         plane.suspend_after = choices.suspend_after
-        (self.directory / "branches").mkdir(mode=0o711, exist_ok=True)
         if known:
             _reopen(plane)
         else:
+            clusters.forget_all()
             clusters.create(state.default_branch(), state.project)
         for endpoint in state.endpoints.values():
             clusters.start(endpoint.branch_id, endpoint.port)
@@ -153,21 +154,31 @@ class Service:
     def _open_primary(self, tls: TLS) -> None:
         if self.choices.primary == "none":
             return
-        major = self.choices.primary_major or self.choices.major
-        data = self.directory / "primary"
-        self.primary_password = self._secret("primary-password", new_password)
-        binaries = find_or_fetch(major)
-        if data.exists():
-            self.primary_server = Server.open(binaries, data, free_port(), superuser="supabase_admin")
-            self.primary_server.stop("fast")
-            self.primary_server.start()
-            return
-        from supaneon_sync.sandbox.primary import create_primary
+        from supaneon_sync.sandbox import primary
 
-        server = Server.create(binaries, data, free_port(), tls=tls, superuser="supabase_admin")
+        binaries = find_or_fetch(self.choices.primary_major or self.choices.major)
+        data, complete = self.directory / "primary", self.directory / "primary.complete"
+        self.primary_password = self._secret("primary-password", new_password)
+        server = Server.open(binaries, data, free_port(), superuser=primary.SUPERUSER)
+        server.stop("immediate")
+        if not complete.exists():
+            shutil.rmtree(data, ignore_errors=True)
+            server = Server.create(
+                binaries,
+                data,
+                free_port(),
+                tls=tls,
+                settings=primary.SETTINGS,
+                superuser=primary.SUPERUSER,
+            )
         self.primary_server = server
         server.start()
-        create_primary(server, password=self.primary_password, sample=self.choices.primary == "sample")
+        if not complete.exists():
+            sample = self.choices.primary == "sample"
+            primary.create_primary(
+                server, password=self.primary_password, sample=sample, rows_scale=self.choices.rows_scale
+            )
+            complete.touch()
 
     def _serve(self) -> None:
         listener = socket.socket()
