@@ -1,43 +1,23 @@
-"""Calls about branches. A write whose answer is lost is looked up before it is tried again."""
+"""Calls about branches that exist: reading, changing, deleting. ``creation`` makes new ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from supaneon_sync.errors import NeonError, SupaneonError
+from supaneon_sync.errors import NeonError
 from supaneon_sync.neon_client.address import path_of
 from supaneon_sync.neon_client.calls import operations_in
 from supaneon_sync.neon_client.endpoints import EndpointCalls
 from supaneon_sync.neon_client.fields import Fields
 from supaneon_sync.neon_client.model import (
-    REQUEST_ANNOTATION,
     Branch,
-    BranchRequest,
-    CreatedBranch,
-    Endpoint,
-    EndpointRequest,
-    Operation,
 )
-from supaneon_sync.neon_client.refusals import AlreadyExists
 from supaneon_sync.neon_client.retries import Budget
 from supaneon_sync.neon_client.transport import Call
 
 PAGE = 100
 """Branches a page: what Neon is known to give at most, whatever is asked for."""
-
-MOST_ANNOTATIONS = 49
-"""Neon keeps 50 pairs a branch; one is this client's own."""
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A branch that exists, by its id, and what Neon still does about it."""
-
-    branch_id: str
-    operations: tuple[Operation, ...]
-    endpoint: Endpoint | None
 
 
 def rfc3339(moment: datetime) -> str:
@@ -95,79 +75,6 @@ class BranchCalls(EndpointCalls):
             f"Project {project_id} has no default branch.",
             remedy="Set one in the Neon console, under Branches.",
         )
-
-    def create_branch(self, project_id: str, request: BranchRequest) -> CreatedBranch:
-        """Make a branch, wait for its operations, return it as it then is.
-
-        A create call whose answer is lost is looked up by the exact name; the branch found is taken
-        for ours only if it carries this very call's request id, the annotations asked for and the
-        parent asked for. Raise AlreadyExists for any other branch of that name, QuotaError at a limit,
-        OperationFailed when Neon could not finish it (evidence: ``branch_id``).
-        """
-        if len(request.annotations) > MOST_ANNOTATIONS:
-            raise ValueError(f"at most {MOST_ANNOTATIONS} annotations fit on a branch")
-        nonce = self._transport.new_request_id()
-        made = self._settle(
-            f"create branch {request.name}",
-            lambda: self._post_branch(project_id, request, nonce),
-            lambda: self._look_for(project_id, request, nonce),
-            look_at_conflict=True,
-        )
-        try:
-            self.await_operations(project_id, made.operations)
-            return CreatedBranch(
-                self.branch(project_id, made.branch_id),
-                None if request.endpoint is None else self._endpoint_of(project_id, made, request.endpoint),
-            )
-        except SupaneonError as error:
-            error.evidence["branch_id"] = made.branch_id
-            raise
-
-    def _endpoint_of(self, project_id: str, made: _Made, request: EndpointRequest) -> Endpoint:
-        known = made.endpoint or self._read_write(project_id, made.branch_id)
-        if known is None:
-            return self.create_endpoint(project_id, made.branch_id, request)
-        return self.endpoint(project_id, known.id)
-
-    def _post_branch(self, project_id: str, request: BranchRequest, nonce: str) -> _Made:
-        endpoint = request.endpoint
-        path = path_of("projects", project_id, "branches")
-        action = f"create branch {request.name}"
-        call = Call("POST", path, action, body=_create_body(request, endpoint, nonce))
-        tuned = endpoint is not None and endpoint.suspend_timeout_seconds is not None
-        answer = self._transport.call(call, fine={412} if tuned else ())
-        if answer.outcome == 412 and endpoint is not None:
-            plain = replace(endpoint, suspend_timeout_seconds=None)
-            answer = self._transport.call(
-                Call("POST", path, action, body=_create_body(request, plain, nonce))
-            )
-        made = self._read(answer, _made_in)
-        self._transport.created(made.branch_id)
-        if made.endpoint is not None:
-            self._transport.created(made.endpoint.id)
-        self._note_new(made.operations)
-        return made
-
-    def _look_for(self, project_id: str, request: BranchRequest, nonce: str) -> _Made | None:
-        """Return the branch that a lost create call made, None where there is none of that name."""
-        found = self.find_branch(project_id, request.name)
-        if found is None:
-            return None
-        ours = (
-            found.created_by_request == nonce
-            and found.annotations == dict(request.annotations)
-            and request.parent_id in {None, found.parent_id}
-        )
-        if not ours:
-            raise AlreadyExists(
-                f"A branch named {request.name} exists already ({found.id}) and was not made by this call. "
-                "It was left as it is.",
-                remedy="Delete or rename it if nobody needs it, then run again.",
-                status=409,
-                branch_id=found.id,
-            )
-        operations = self.operations(project_id)
-        return _Made(found.id, tuple(o for o in operations if o.branch_id == found.id), None)
 
     def rename_branch(self, project_id: str, branch_id: str, new_name: str) -> Branch:
         """Give a branch another name; return it as read back."""
@@ -231,6 +138,7 @@ class BranchCalls(EndpointCalls):
     def delete_branch(self, project_id: str, branch_id: str) -> bool:
         """Delete a branch for good and wait until it is gone; return False where it was gone already.
 
+        (Also where a lost answer hid that this very call deleted it.)
         There is no way back: Neon keeps nothing. Raise NeonError for a branch that is default,
         protected or has children.
         """
@@ -251,29 +159,6 @@ def _names_the_project(message: str) -> bool:
 def _branches_in(page: Fields) -> list[Branch]:
     annotations = page.inner("annotations")
     return [Branch.read(item, annotations.inner(item.text("id"))) for item in page.each("branches")]
-
-
-def _made_in(fields: Fields) -> _Made:
-    endpoints = [Endpoint.read(item) for item in fields.each("endpoints")]
-    return _Made(
-        fields.needed("branch").text("id"), operations_in(fields), endpoints[0] if endpoints else None
-    )
-
-
-def _create_body(request: BranchRequest, endpoint: EndpointRequest | None, nonce: str) -> dict[str, object]:
-    branch: dict[str, object] = {"name": request.name}
-    if request.parent_id is not None:
-        branch["parent_id"] = request.parent_id
-    if request.parent_lsn is not None:
-        branch["parent_lsn"] = request.parent_lsn
-    if request.expires_at is not None:
-        branch["expires_at"] = rfc3339(request.expires_at)
-    if request.protected:
-        branch["protected"] = True
-    body: dict[str, object] = {"branch": branch}
-    if endpoint is not None:
-        body["endpoints"] = [endpoint.body()]
-    return body | {"annotation_value": {**request.annotations, REQUEST_ANNOTATION: nonce}}
 
 
 def _shows(branch: Branch, wanted: Mapping[str, object]) -> bool:

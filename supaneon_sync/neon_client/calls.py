@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from supaneon_sync.errors import NeonError, SupaneonError
@@ -149,10 +149,12 @@ class Calls:
         poll = patience.first_poll
         ended: list[Operation] = []
         for operation in operations:
+            if not may_vanish:
+                self._transport.created(operation.id)  # it may read 404 for a moment
             current: Operation | None = operation
             while current is not None and not current.succeeded:
                 if current.failed:
-                    raise _failed(current)
+                    raise self._failed(current)
                 if clock() >= deadline:
                     raise _too_slow(current, allowance)
                 self._transport.sleep(min(poll, max(0.0, deadline - clock())))
@@ -169,10 +171,17 @@ class Calls:
                 return None
             raise
 
-    def _note_new(self, operations: Sequence[Operation]) -> None:
-        """Allow for the moment in which a new operation cannot be read yet."""
-        for operation in operations:
-            self._transport.created(operation.id)
+    def _failed(self, operation: Operation) -> OperationFailed:
+        ended = {"cancelled": "was cancelled", "error": "ended in an error"}.get(operation.status, "failed")
+        reason = f" ({self._transport.clean(operation.error)})" if operation.error else ""
+        return OperationFailed(
+            f"Neon could not carry out {operation.action}: it {ended}{reason}.",
+            remedy="See Operations in the Neon console, then run again.",
+            operation_id=operation.id,
+            action=operation.action,
+            operation_status=operation.status,
+            branch_id=operation.branch_id,
+        )
 
 
 def operations_in(fields: Fields) -> tuple[Operation, ...]:
@@ -185,22 +194,6 @@ def _mark(error: SupaneonError, unconfirmed: str | None) -> None:
         error.evidence["unconfirmed"] = unconfirmed
 
 
-def _failed(operation: Operation) -> OperationFailed:
-    return OperationFailed(
-        f"Neon could not carry out {operation.action}: it {_ended(operation.status)}"
-        f"{f' ({operation.error})' if operation.error else ''}.",
-        remedy="See Operations in the Neon console, then run again.",
-        operation_id=operation.id,
-        action=operation.action,
-        status=operation.status,
-        branch_id=operation.branch_id,
-    )
-
-
-def _ended(status: str) -> str:
-    return {"cancelled": "was cancelled", "error": "ended in an error"}.get(status, status)
-
-
 def _too_slow(operation: Operation, allowance: float) -> NeonError:
     return NeonError(
         f"Neon has not finished {operation.action} after {allowance:.0f} seconds: "
@@ -208,6 +201,6 @@ def _too_slow(operation: Operation, allowance: float) -> NeonError:
         remedy="See Operations in the Neon console; run again when it has ended.",
         operation_id=operation.id,
         action=operation.action,
-        status=operation.status,
+        operation_status=operation.status,
         branch_id=operation.branch_id,
     )

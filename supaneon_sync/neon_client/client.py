@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from supaneon_sync.neon_client.branches import BranchCalls
+from supaneon_sync.neon_client.creation import CreationCalls
 from supaneon_sync.neon_client.databases import DatabaseCalls
 from supaneon_sync.neon_client.projects import ProjectCalls
 from supaneon_sync.neon_client.retries import Patience
@@ -17,7 +17,7 @@ from supaneon_sync.secret import Secret
 DEFAULT_HOST = "https://console.neon.tech/api/v2"
 
 
-class NeonClient(ProjectCalls, BranchCalls, DatabaseCalls):
+class NeonClient(ProjectCalls, CreationCalls, DatabaseCalls):
     """Neon's API v2 for one key.
 
     ``api_host``: base URL, https (http for loopback alone), else ConfigError. ``clock`` and ``sleep``

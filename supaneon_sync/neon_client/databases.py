@@ -36,7 +36,7 @@ class DatabaseCalls(Calls):
             database, operations = self._ask(
                 call, lambda f: (Database.read(f.needed("database")), operations_in(f))
             )
-            self._finish(project_id, operations)
+            self.await_operations(project_id, operations)
             return database
 
         def look() -> Database | None:
@@ -86,7 +86,7 @@ class DatabaseCalls(Calls):
 
         def write() -> Role:
             role, operations = self._ask(call, _role_and_operations)
-            self._finish(project_id, operations)
+            self.await_operations(project_id, operations)
             return role
 
         def look() -> Role | None:
@@ -120,17 +120,13 @@ class DatabaseCalls(Calls):
         path = _path(project_id, branch_id, "roles", role, "reset_password")
         action = f"reset the password of role {role} on branch {branch_id}"
         changed, operations = self._ask(Call("POST", path, action, repeatable=True), _role_and_operations)
-        self._finish(project_id, operations)
+        self.await_operations(project_id, operations)
         if changed.password is None:
             raise NeonError(
                 f"Neon reset the password of role {role} on branch {branch_id} and did not say the new one.",
                 remedy="Reset it again in the Neon console, under Roles.",
             )
         return changed.password
-
-    def _finish(self, project_id: str, operations: tuple[Operation, ...]) -> None:
-        self._note_new(operations)
-        self.await_operations(project_id, operations)
 
     def _finish_those_of(self, project_id: str, branch_id: str) -> None:
         going_on = [o for o in self.operations(project_id) if o.branch_id == branch_id and not o.failed]

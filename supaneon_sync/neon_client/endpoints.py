@@ -78,7 +78,6 @@ class EndpointCalls(Calls):
             answer = self._transport.call(Call("POST", path, action, body={"endpoint": body}))
         endpoint, operations = self._read(answer, _endpoint_and_operations)
         self._transport.created(endpoint.id)
-        self._note_new(operations)
         return endpoint, operations
 
     def delete_endpoint(self, project_id: str, endpoint_id: str) -> bool:
@@ -108,9 +107,9 @@ class EndpointCalls(Calls):
         self,
         project_id: str,
         branch_id: str,
-        *,
         database: str,
         role: str,
+        *,
         endpoint_id: str | None = None,
         pooled: bool = False,
     ) -> Secret:

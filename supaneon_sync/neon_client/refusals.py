@@ -132,6 +132,10 @@ class Refusal:
         return error
 
     def _conflict(self) -> NeonError:
+        if not re.search(r"exist", f"{self.code} {self.message}", re.IGNORECASE):
+            return self._neon(
+                NeonError, "Nothing was changed.", "See what the message names, then run again."
+            )
         return self._neon(
             AlreadyExists, "What exists was left as it is.", "Choose another name or delete it."
         )
