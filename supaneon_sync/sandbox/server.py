@@ -126,7 +126,8 @@ class Server:
             shutil.rmtree(data)
             raise SandboxError(f"initdb of PostgreSQL {binaries.major} failed: {done.stderr.strip()[-600:]}")
         server = cls(binaries, data, port, _socket_directory(data), superuser)
-        server._configure({**SETTINGS, **settings, "ssl": "on" if tls else "off"})
+        server._configure({**SETTINGS, **settings})
+        server._admit("host")
         if tls is not None:
             server.use_certificate(tls)
         return server
@@ -138,9 +139,11 @@ class Server:
         return cls(binaries, data, port, _socket_directory(data), superuser)
 
     def use_certificate(self, tls: TLS) -> None:
-        """Put a certificate and its key into the data directory; counts from the next start."""
+        """From the next start on, show this certificate and refuse TCP connections without TLS."""
         for source, name in ((tls.certificate, "server.crt"), (tls.key, "server.key")):
             self._write(name, source.read_text())
+        self._write("tls.conf", "ssl = on\n")
+        self._admit("hostssl")
 
     def start(self, timeout: float = 30) -> None:
         """Start the server and return when it takes connections; nothing where it runs already.
@@ -228,13 +231,13 @@ class Server:
         lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items()]
         self._write("sandbox.conf", "".join(lines))
         with (self.data / "postgresql.conf").open("a", encoding="utf-8") as main:
-            main.write("\ninclude 'sandbox.conf'\n")
-        kind = "hostssl" if settings["ssl"] == "on" else "host"
-        self._write(
-            "pg_hba.conf",
-            "local all all trust\nlocal replication all trust\n"
-            f"{kind} all all 127.0.0.1/32 scram-sha-256\n{kind} replication all 127.0.0.1/32 scram-sha-256\n",
-        )
+            main.write("\ninclude 'sandbox.conf'\ninclude_if_exists 'tls.conf'\n")
+
+    def _admit(self, kind: str) -> None:
+        """Say who may come in: over TCP (``host``, ``hostssl``) with a password, over the socket without."""
+        rules = ["local all all trust", "local replication all trust"]
+        rules += [f"{kind} {what} all 127.0.0.1/32 scram-sha-256" for what in ("all", "replication")]
+        self._write("pg_hba.conf", "\n".join(rules) + "\n")
 
     def _write(self, name: str, text: str) -> None:
         path = self.data / name
