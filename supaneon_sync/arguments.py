@@ -10,7 +10,8 @@ from typing import NoReturn
 from supaneon_sync import registry
 from supaneon_sync.errors import ConfigError, exit_codes
 from supaneon_sync.registry import Verb
-from supaneon_sync.settings import BY_NAME, DEFAULT_FILE, SETTINGS, Setting, of_verb, unknown
+from supaneon_sync.setting import Setting, unknown
+from supaneon_sync.settings import BY_NAME, DEFAULT_FILE, SETTINGS, of_verb
 from supaneon_sync.values import written
 
 HELP = ("-h", "--help")

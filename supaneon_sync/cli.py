@@ -17,7 +17,6 @@ from supaneon_sync.redaction import Redactor
 from supaneon_sync.registry import Verb
 from supaneon_sync.report import document, outputs, terminal
 from supaneon_sync.report.outcome import Outcome
-from supaneon_sync.report.text import harmless
 from supaneon_sync.signals import stopping
 
 
@@ -84,7 +83,7 @@ class _CommandLine:
 
     def _show(self, verb: Verb | None, name: str, result: door.Result) -> None:
         if isinstance(result, Failure):
-            self._console.err(_failure_text(result))
+            self._console.err(door.failure_text(result))
         if self._json:
             self._show_json(verb, name, result)
         elif isinstance(result, Outcome):
@@ -131,16 +130,6 @@ def _unknown_verb(name: str) -> ConfigError:
     return ConfigError(
         registry.unknown_verb(f"{shown!r} is not a verb", name, "sandbox"), remedy="See supaneon-sync --help."
     )
-
-
-def _failure_text(failure: Failure) -> str:
-    lines = [f"error ({failure.kind}, exit code {failure.exit_code}): {failure.message}"]
-    lines.extend(f"  - {detail}" for detail in failure.details)
-    if failure.evidence:
-        lines.append("  " + ", ".join(f"{key}: {value}" for key, value in failure.evidence.items()))
-    if failure.remedy:
-        lines.append(f"What to do now: {failure.remedy}")
-    return harmless("\n".join(lines))
 
 
 def _sandbox(arguments: list[str], console: Console) -> int:

@@ -22,13 +22,16 @@ class Console:
         self._lock = threading.RLock()
 
     @classmethod
-    def standard(cls, redactor: Redactor) -> Console:
-        """Return the console of this process; characters that it cannot show are escaped."""
+    def standard(cls, redactor: Redactor, *, one_stream: bool = False) -> Console:
+        """Return the console of this process; characters that it cannot show are escaped.
+
+        With ``one_stream`` everything goes to standard output, so that its order is kept.
+        """
         for stream in (sys.stdout, sys.stderr):
             reconfigure = getattr(stream, "reconfigure", None)
             if reconfigure is not None:
                 reconfigure(errors="backslashreplace")
-        return cls(sys.stdout, sys.stderr, redactor)
+        return cls(sys.stdout, sys.stdout if one_stream else sys.stderr, redactor)
 
     @property
     def interactive(self) -> bool:

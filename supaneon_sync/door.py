@@ -22,6 +22,7 @@ from supaneon_sync.progress import Times
 from supaneon_sync.registry import Verb
 from supaneon_sync.report import document
 from supaneon_sync.report.outcome import Outcome
+from supaneon_sync.report.text import harmless
 from supaneon_sync.run import Progress, Run
 from supaneon_sync.settings import SETTINGS, Loaded
 from supaneon_sync.settings import load as load_settings
@@ -83,11 +84,6 @@ def perform(verb: Verb, loaded: Loaded, run: Run) -> Result:
     return attempt(work, stopped=run.stop.requested, tell_all=loaded.settings.show_row_values)
 
 
-def exit_code(result: Result) -> int:
-    """Return the exit code of a result."""
-    return result.exit_code
-
-
 def document_of(operation: str, result: Result) -> dict[str, object]:
     """Return the JSON document of a result."""
     if isinstance(result, Outcome):
@@ -99,6 +95,17 @@ def document_of(operation: str, result: Result) -> dict[str, object]:
         "evidence": dict(result.evidence),
     }
     return document.of_failure(operation, result.exit_code, result.kind, told)
+
+
+def failure_text(failure: Failure) -> str:
+    """Return a failure as lines for people."""
+    lines = [f"error ({failure.kind}, exit code {failure.exit_code}): {failure.message}"]
+    lines.extend(f"  - {detail}" for detail in failure.details)
+    if failure.evidence:
+        lines.append("  " + ", ".join(f"{key}: {value}" for key, value in failure.evidence.items()))
+    if failure.remedy:
+        lines.append(f"What to do now: {failure.remedy}")
+    return harmless("\n".join(lines))
 
 
 def check_report_file(path: Path | None) -> None:
@@ -125,19 +132,11 @@ def keep_report(path: Path | None, documents: Sequence[Mapping[str, object]], co
     whole = document.plain({"version": document.VERSION, "operations": documents})
     content = document.text(console.redactor.hide_in(whole))
     try:
-        document.write(path, content + "\n", owner=_owner_of(path.absolute().parent))
+        document.write(path, content + "\n")
     except OSError as error:
         console.err(f"warning: the report could not be written to {path}: {error.strerror}")
         return False
     return True
-
-
-def _owner_of(directory: Path) -> tuple[int, int] | None:
-    """Return who owns the directory, where we are root in somebody else's (a container in a workspace)."""
-    if os.geteuid() != 0 or not directory.exists():
-        return None
-    status = directory.stat()
-    return (status.st_uid, status.st_gid) if status.st_uid else None
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from supaneon_sync.report.outcome import Outcome, Table
-from supaneon_sync.settings import SETTINGS, Loaded, Setting
+from supaneon_sync.setting import Setting
+from supaneon_sync.settings import SETTINGS, Loaded
 from supaneon_sync.values import written
 
 

@@ -136,9 +136,14 @@ class LiveProgress:
 
 
 class ActionProgress:
-    """Groups of lines in the log of a workflow run. Everything goes to standard output, in order."""
+    """Groups of lines in the log of a workflow run. Everything goes to standard output, in order.
 
-    def __init__(self, console: Console, times: Times) -> None:
+    ``masking`` says whether a runner listens, who takes the masks out of the log; elsewhere they
+    would be the leak.
+    """
+
+    def __init__(self, console: Console, times: Times, *, masking: bool) -> None:
+        self._masking = masking
         self._console = console
         self._times = times
         self._lock = threading.RLock()
@@ -173,7 +178,8 @@ class ActionProgress:
     def secret(self, value: str) -> None:
         """Mask a value in every form it may take, before anything can show it."""
         for form in self._console.redactor.add(value):
-            self._console.handed_over(commands.command("add-mask", form))
+            if self._masking:
+                self._console.handed_over(commands.command("add-mask", form))
 
     def close(self) -> None:
         """End the group that is open."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.run import Run
-from supaneon_sync.settings import Settings, unknown
+from supaneon_sync.setting import unknown
+from supaneon_sync.settings import BY_NAME, Settings
 
 Perform = Callable[[Settings, Run], Outcome]
 
@@ -137,6 +138,11 @@ def available() -> tuple[Verb, ...]:
 def find(name: str) -> Verb | None:
     """Return the verb that answers to a name, of those that are there."""
     return next((verb for verb in available() if name in verb.names), None)
+
+
+def keeps_report(verb: Verb) -> bool:
+    """Say whether the verb changes something, so that a report of it is kept."""
+    return verb.operation in BY_NAME["report-file"].verbs
 
 
 SANDBOX = "supaneon_sync.sandbox.commands"

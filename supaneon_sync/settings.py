@@ -8,25 +8,22 @@ fails on drift. Precedence: flag > action input > environment > file > default. 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from supaneon_sync import setting
 from supaneon_sync.errors import ConfigError
 from supaneon_sync.secret import Secret
+from supaneon_sync.setting import Setting, unknown
 from supaneon_sync.values import (
     parse_api_host,
     parse_backup_name,
-    parse_boolean,
-    parse_count,
-    parse_duration,
     parse_path,
     parse_positive,
     parse_primary,
-    parse_text,
     parse_zone,
 )
 
@@ -46,80 +43,10 @@ CONTAINER_INPUTS = ("args", "entrypoint")
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One row of the table. ``required`` names the verbs that cannot do without it."""
-
-    name: str
-    parse: Callable[[object], Any]
-    kind: str
-    help: str
-    verbs: tuple[str, ...]
-    environment: str | None = None
-    default: Any = None
-    required: tuple[str, ...] = ()
-    choices: tuple[str, ...] = ()
-    secret: bool = False
-    command_line_only: bool = False
-
-    @property
-    def field(self) -> str:
-        """The attribute of `Settings` that holds the value."""
-        return self.name.replace("-", "_")
-
-    @property
-    def flag(self) -> str:
-        """The option on the command line."""
-        return f"--{self.name}"
-
-    @property
-    def input_variable(self) -> str:
-        """The variable in which GitHub's runner hands an action's input over."""
-        return f"INPUT_{self.name.upper()}"
-
-
-def _choice(*allowed: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        text = parse_text(value)
-        if text not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}{nearest(text, allowed)}")
-        return text
-
-    return parse
-
-
-def _setting(kind: str, parse: Callable[[object], Any], default: Any = None, **row: Any) -> Any:
-    return dataclasses.field(default=default, metadata={"kind": kind, "parse": parse, **row})
-
-
-def _parse_secret(value: object) -> Secret:
-    return Secret(parse_text(value))
-
-
-def _secret(parse: Callable[[object], Secret] = _parse_secret, **row: Any) -> Any:
-    return _setting("secret", parse, secret=True, **row)
-
-
-def _text(default: str | None = None, **row: Any) -> Any:
-    return _setting("text", parse_text, default, **row)
-
-
-def _flag(default: bool = False, **row: Any) -> Any:
-    return _setting("boolean", parse_boolean, default, **row)
-
-
-def _count(default: int | None = None, **row: Any) -> Any:
-    return _setting("number", parse_count, default, **row)
-
-
-def _duration(default: timedelta | None = None, **row: Any) -> Any:
-    return _setting("duration", parse_duration, default, **row)
-
-
-@dataclass(frozen=True)
 class Settings:
     """The effective settings of one run. Each field is a row of the table."""
 
-    supabase_database_url: Secret | None = _secret(
+    supabase_database_url: Secret | None = setting.secret(
         parse_primary,
         environment="SUPABASE_DATABASE_URL",
         verbs=("backup", "validate-config"),
@@ -127,7 +54,7 @@ class Settings:
         help="Connection string of the primary: direct (port 5432) or session pooler, never the "
         "transaction pooler (6543).",
     )
-    supabase_ca_file: Path | None = _setting(
+    supabase_ca_file: Path | None = setting.row(
         "path",
         parse_path,
         environment="SUPABASE_CA_FILE",
@@ -135,32 +62,32 @@ class Settings:
         help="Supabase's root certificate (prod-ca-2021.crt from the dashboard). When given, the primary is "
         "verified in full (sslmode=verify-full).",
     )
-    neon_api_key: Secret | None = _secret(
+    neon_api_key: Secret | None = setting.secret(
         environment="NEON_API_KEY",
         verbs=NEON_VERBS,
         required=("backup", "restore-test", "prune", "list", "resolve"),
         help="Neon API key. A key of the standby project alone is best.",
     )
-    neon_project_id: str | None = _text(
+    neon_project_id: str | None = setting.text(
         environment="NEON_PROJECT_ID",
         verbs=NEON_VERBS,
         help="The standby project. May be left out where the key sees exactly one project.",
     )
-    neon_database: str = _text(
+    neon_database: str = setting.text(
         "neondb",
         environment="NEON_DATABASE",
         verbs=NEON_VERBS,
         help="Database on the copy that holds your data.",
     )
-    neon_db_user: str = _text(
+    neon_db_user: str = setting.text(
         "neondb_owner", environment="NEON_DB_USER", verbs=NEON_VERBS, help="Role that owns the copy."
     )
-    neon_db_password: Secret | None = _secret(
+    neon_db_password: Secret | None = setting.secret(
         environment="NEON_DB_PASSWORD",
         verbs=NEON_VERBS,
         help="Password of that role, used where Neon's API does not tell the branch's own.",
     )
-    neon_api_host: str = _setting(
+    neon_api_host: str = setting.row(
         "URL",
         parse_api_host,
         "https://console.neon.tech/api/v2",
@@ -168,81 +95,81 @@ class Settings:
         verbs=NEON_VERBS,
         help="Base URL of Neon's API (tests and the sandbox).",
     )
-    neon_ca_file: Path | None = _setting(
+    neon_ca_file: Path | None = setting.row(
         "path",
         parse_path,
         environment="NEON_CA_FILE",
         verbs=NEON_VERBS,
         help="Root certificates that Neon's computes are verified with. Default: the public ones.",
     )
-    backup: str | None = _setting(
+    backup: str | None = setting.row(
         "backup name",
         parse_backup_name,
         verbs=("restore-test", "resolve"),
         help="Name of one backup, or latest. Default: the newest healthy one (restore-test: the newest).",
     )
-    max_age: timedelta | None = _duration(
+    max_age: timedelta | None = setting.duration(
         verbs=JUDGING,
         help="Fail when the backup is older than this, for example 26h.",
     )
-    jobs: int = _setting(
+    jobs: int = setting.row(
         "number",
         parse_positive,
         4,
         verbs=("backup", "restore-test"),
         help="Connections that read the primary at the same time (one more is held for the snapshot).",
     )
-    lock_wait: timedelta = _duration(
+    lock_wait: timedelta = setting.duration(
         timedelta(seconds=30),
         verbs=("backup",),
         help="How long to wait for a table on the primary that a migration holds locked.",
     )
-    make_room: bool = _flag(
+    make_room: bool = setting.flag(
         True,
         verbs=("backup",),
         help="At the branch limit, first remove what the retention policy would remove anyway.",
     )
-    include_auth_sessions: bool = _flag(
+    include_auth_sessions: bool = setting.flag(
         verbs=("backup",),
         help="Also copy live login secrets (refresh tokens, one-time tokens, challenges), useless on a copy.",
     )
-    show_row_values: bool = _flag(
+    show_row_values: bool = setting.flag(
         verbs=("backup", "restore-test"),
         help="Let error messages carry the row values that the server reports. They are your users' data.",
     )
-    report_file: Path | None = _setting(
+    report_file: Path | None = setting.row(
         "path",
         parse_path,
         verbs=("backup", "restore-test", "prune"),
         help="Where to write the run's report (JSON).",
     )
-    time_zone: str = _setting(
+    time_zone: str = setting.row(
         "time zone",
         parse_zone,
         "UTC",
         verbs=("backup", "prune"),
         help="Time zone in which days, weeks, months and years of the retention policy begin.",
     )
-    yes: bool = _flag(
+    yes: bool = setting.flag(
         verbs=("prune",),
         command_line_only=True,
         help="Do it. Without it the plan is shown and nothing is changed.",
     )
-    dry_run: bool = _flag(verbs=("prune",), help="Show the plan, change nothing.")
-    json: bool = _flag(verbs=ALL, command_line_only=True, help="Print the result as JSON.")
-    clients: Path | None = _setting(
+    dry_run: bool = setting.flag(verbs=("prune",), help="Show the plan, change nothing.")
+    json: bool = setting.flag(verbs=ALL, command_line_only=True, help="Print the result as JSON.")
+    clients: Path | None = setting.row(
         "path",
         parse_path,
         environment="SUPANEON_CLIENTS",
         verbs=("backup", "restore-test", "validate-config"),
         help="Directory with PostgreSQL client programs, one directory a major version (17/bin/pg_dump).",
     )
-    operation_timeout: timedelta = _duration(
+    operation_timeout: timedelta = setting.duration(
         timedelta(minutes=10),
         verbs=NEON_VERBS,
         help="How long to wait for one of Neon's operations, and for other operations on the project to end.",
     )
-    insecure_loopback: bool = _flag(
+    insecure_loopback: bool = setting.flag(
         verbs=("backup", "validate-config"),
         help="Accept a primary without TLS when it is on this machine (loopback) alone.",
     )
@@ -253,7 +180,7 @@ def _row(field: dataclasses.Field[Any]) -> Setting:
 
 
 SETTINGS: tuple[Setting, ...] = tuple(_row(field) for field in dataclasses.fields(Settings))
-BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
+BY_NAME: Mapping[str, Setting] = {row.name: row for row in SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -266,7 +193,7 @@ class Loaded:
 
 def of_verb(verb: str) -> tuple[Setting, ...]:
     """Return the rows that a verb takes, in the table's order; ``config`` takes them all."""
-    return tuple(setting for setting in SETTINGS if verb == "config" or verb in setting.verbs)
+    return tuple(row for row in SETTINGS if verb == "config" or verb in row.verbs)
 
 
 def load(
@@ -286,20 +213,20 @@ def load(
     problems = _unknown(file) + _unknown_inputs(environment)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for setting in SETTINGS:
-        if not wanted.intersection((*setting.verbs, *READ_ALL)):
+    for row in SETTINGS:
+        if not wanted.intersection((*row.verbs, *READ_ALL)):
             continue
-        found = _first_given(setting, flags, environment, file)
+        found = _first_given(row, flags, environment, file)
         if found is None:
-            if wanted.intersection(setting.required):
-                problems.append(_missing(setting))
+            if wanted.intersection(row.required):
+                problems.append(_missing(row))
             continue
         origin, value = found
         try:
-            values[setting.field] = setting.parse(value)
+            values[row.field] = row.parse(value)
         except ValueError as error:
-            problems.append(f"{origin} {error}{_shown(setting, value)}.")
-        origins[setting.name] = origin
+            problems.append(f"{origin} {error}{_shown(row, value)}.")
+        origins[row.name] = origin
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(f"{count} in the settings; nothing was touched.", problems=tuple(problems))
@@ -307,18 +234,18 @@ def load(
 
 
 def _first_given(
-    setting: Setting,
+    row: Setting,
     flags: Mapping[str, object],
     environment: Mapping[str, str],
     file: Mapping[str, object],
 ) -> tuple[str, object] | None:
-    sources: list[tuple[str, object]] = [(setting.flag, flags.get(setting.name))]
-    if not setting.command_line_only:
-        sources.append((f"Input {setting.name}", environment.get(setting.input_variable)))
-    if setting.environment:
-        sources.append((setting.environment, environment.get(setting.environment)))
-    if not setting.command_line_only and not setting.secret:
-        sources.append((f"{setting.name} in the file", file.get(setting.name)))
+    sources: list[tuple[str, object]] = [(row.flag, flags.get(row.name))]
+    if not row.command_line_only:
+        sources.append((f"Input {row.name}", environment.get(row.input_variable)))
+    if row.environment:
+        sources.append((row.environment, environment.get(row.environment)))
+    if not row.command_line_only and not row.secret:
+        sources.append((f"{row.name} in the file", file.get(row.name)))
     return next(((origin, value) for origin, value in sources if _given(value)), None)
 
 
@@ -326,32 +253,32 @@ def _given(value: object) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
-def _shown(setting: Setting, value: object) -> str:
+def _shown(row: Setting, value: object) -> str:
     """Return what was given, unless it is a secret or could be one that went to the wrong place."""
     text = repr(value)
-    return "" if setting.secret or len(text) > 42 or "@" in text else f" (given: {text})"
+    return "" if row.secret or len(text) > 42 or "@" in text else f" (given: {text})"
 
 
-def _missing(setting: Setting) -> str:
-    ways = [f"the environment variable {setting.environment}"] if setting.environment else []
-    ways.append(f"the action's input {setting.name}")
-    return f"{setting.environment or setting.name} is missing: set {' or '.join(ways)}. {setting.help}"
+def _missing(row: Setting) -> str:
+    ways = [f"the environment variable {row.environment}"] if row.environment else []
+    ways.append(f"the action's input {row.name}")
+    return f"{row.environment or row.name} is missing: set {' or '.join(ways)}. {row.help}"
 
 
 def _unknown(file: Mapping[str, object]) -> list[str]:
     problems = []
     for key in file:
-        setting = BY_NAME.get(key)
-        if setting is None:
+        row = BY_NAME.get(key)
+        if row is None:
             name = str(key) if len(str(key)) <= 40 else "a key"
             problems.append(unknown(f"{name!r} in the file is not a setting", name, _FILE_NAMES))
-        elif setting.secret:
+        elif row.secret:
             problems.append(
                 f"{key} in the file is refused, since it is a secret and the file is in the repository: "
-                f"set the environment variable {setting.environment} or the action's input, from a "
+                f"set the environment variable {row.environment} or the action's input, from a "
                 "secret store. If it was committed, replace the secret itself too."
             )
-        elif setting.command_line_only:
+        elif row.command_line_only:
             problems.append(f"{key} in the file is refused: it is for the command line alone.")
     return problems
 
@@ -371,15 +298,3 @@ def _unknown_inputs(environment: Mapping[str, str]) -> list[str]:
 _FILE_NAMES = tuple(row.name for row in SETTINGS if not row.secret and not row.command_line_only)
 INPUT_NAMES = (*DOOR_INPUTS, *(row.name for row in SETTINGS if not row.command_line_only))
 """Every input of the action, in the order of ``action.yml``."""
-
-
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """Return the sentence that says ``what``, ended by the known name that is nearest, where there is one."""
-    hint = nearest(name, known)
-    return what + (hint or ".")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the known name that is nearest, or nothing."""
-    near = difflib.get_close_matches(name.strip().lower().replace("_", "-"), tuple(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -76,13 +76,14 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in a report")
 
 
-def write(path: Path, content: str, owner: tuple[int, int] | None = None) -> None:
-    """Write a file whole or not at all, readable by its owner alone.
+def write(path: Path, content: str) -> None:
+    """Write a file whole or not at all, readable by its owner alone, in a directory made if need be.
 
-    ``owner`` (user and group id) is who shall own it, where this process may give files away. Raises
-    OSError; the file that was there before is then still there.
+    Where this process is root in somebody else's place (a container in a workspace), file and new
+    directories go to the owner of that place, whose next step has to read them. Raises OSError; the
+    file that was there before is then still there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = _prepare(path.absolute().parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
@@ -95,3 +96,16 @@ def write(path: Path, content: str, owner: tuple[int, int] | None = None) -> Non
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _prepare(directory: Path) -> tuple[int, int] | None:
+    """Make the directory and its parents; return who shall own what is written there, if not we."""
+    missing = [place for place in (directory, *directory.parents) if not place.exists()]
+    place = missing[-1].parent if missing else directory
+    status = place.stat()
+    owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 and status.st_uid != 0 else None
+    for new in reversed(missing):
+        new.mkdir()
+        if owner is not None:
+            os.chown(new, *owner)
+    return owner
