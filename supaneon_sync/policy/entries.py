@@ -1,0 +1,44 @@
+"""An entry of a pg_dump archive's table of contents, as a plain noun that policy can judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Section(IntEnum):
+    """When pg_restore would restore an entry (PostgreSQL's ``teSection``)."""
+
+    NONE = 1
+    PRE_DATA = 2
+    DATA = 3
+    POST_DATA = 4
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One TOC entry. ``catalog`` and ``oid`` name the object in the primary's catalogs (0: none);
+    ``needs`` are the dump ids it depends on."""
+
+    dump_id: int
+    catalog: int
+    oid: int
+    kind: str
+    schema: str
+    tag: str
+    section: Section
+    definition: str
+    owner: str = ""
+    access_method: str = ""
+    copy_statement: str = ""
+    needs: frozenset[int] = frozenset()
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What names the object in any dump of the same database: kind, schema, tag."""
+        return (self.kind, self.schema, self.tag)
+
+    @property
+    def name(self) -> str:
+        """The name for people."""
+        return f"{self.schema}.{self.tag}" if self.schema else self.tag

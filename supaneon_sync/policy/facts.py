@@ -1,0 +1,115 @@
+"""What is known of the primary and of the target, as plain nouns that policy can judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+ObjectId = tuple[int, int]
+"""An object in PostgreSQL's catalogs: the catalog's OID and the object's."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table. ``generated`` is '' (plain), 's' (stored) or 'v' (virtual)."""
+
+    number: int
+    name: str
+    type: str
+    generated: str = ""
+    identity: str = ""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table, partition, sequence, view, … of the primary as the snapshot shows it.
+
+    ``kind`` and ``persistence`` are ``pg_class.relkind`` and ``relpersistence``; ``pages`` and
+    ``rows`` are the planner's estimates (pages of 8 KiB, -1 rows: never analysed).
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    persistence: str
+    file: int
+    columns: tuple[Column, ...]
+    pages: int = 0
+    rows: float = -1
+    populated: bool = True
+
+    @property
+    def label(self) -> str:
+        """The name for people."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role of the primary, with the attributes that a copy may need."""
+
+    name: str
+    inherits: bool
+    bypasses_rls: bool
+    member_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Privileges that one grantee ('' is PUBLIC) holds on one object.
+
+    ``target`` is the object as SQL writes it after ON, quoted by the server. Every object with
+    privileges of its own has a row for PUBLIC, empty where PUBLIC holds nothing: a new object of
+    some kinds gives PUBLIC more than that.
+    """
+
+    object: ObjectId
+    target: str
+    grantee: str
+    privileges: tuple[str, ...]
+    grantable: bool = False
+
+
+@dataclass(frozen=True)
+class Locale:
+    """How a database compares and stores text."""
+
+    encoding: str
+    provider: str
+    collate: str
+    ctype: str
+    locale: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the snapshot's catalogs say beyond the archive. Keys of the mappings are OIDs."""
+
+    database: str
+    version: str
+    locale: Locale
+    size: int
+    system_identifier: str
+    relations: Mapping[int, Relation]
+    extensions: Mapping[str, str]
+    extension_members: frozenset[ObjectId]
+    trigger_functions: Mapping[int, tuple[str, str]]
+    policy_roles: Mapping[int, tuple[str, ...]]
+    privileged_settings: Mapping[int, tuple[str, ...]]
+    grants: tuple[Grant, ...]
+    roles: Mapping[str, Role]
+    large_objects: int
+    database_settings: tuple[str, ...]
+    role_settings: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the target offers: its major version, and the extensions that can be created there."""
+
+    major: int
+    extensions: frozenset[str]
+    owner: str
+    can_create_bypassrls: bool
+    reserved_roles: frozenset[str] = field(default_factory=frozenset)

@@ -1,0 +1,119 @@
+"""The database `supaneon` on the mirror, ours alone: ownership marker, lock, manifest, ledger."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from psycopg2.extras import Json
+
+from supaneon_sync.errors import Locked, NeonError
+from supaneon_sync.postgres.session import Session
+from supaneon_sync.report.ledger import LedgerRow
+
+LAYOUT = 1
+"""Version of the tables below. A house of a newer layout is left alone."""
+
+_LOCK = 0x7375_7061_6E65_6F6E
+_TABLES = """
+CREATE SCHEMA IF NOT EXISTS supaneon;
+CREATE TABLE IF NOT EXISTS supaneon.marker (
+  only boolean PRIMARY KEY DEFAULT true CHECK (only),
+  layout integer NOT NULL, project text NOT NULL, made_at timestamptz NOT NULL, tool text NOT NULL);
+CREATE TABLE IF NOT EXISTS supaneon.manifest (
+  only boolean PRIMARY KEY DEFAULT true CHECK (only),
+  digest text NOT NULL, body text NOT NULL, written_at timestamptz NOT NULL);
+CREATE TABLE IF NOT EXISTS supaneon.ledger (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at timestamptz NOT NULL, kind text NOT NULL, subject text NOT NULL, verdict text NOT NULL,
+  details jsonb NOT NULL DEFAULT '{}');
+"""
+_OTHERS = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE usename = current_user AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+
+
+class House:
+    """The house database, through one session that may also hold its lock."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def build(self, project: str, tool: str, now: datetime) -> None:
+        """Make the tables and write the marker: the first thing that is done to a new mirror."""
+        with self.session.transaction():
+            self.session.execute(_TABLES)
+            self.session.execute(
+                "INSERT INTO supaneon.marker (layout, project, made_at, tool) VALUES (%s, %s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
+                (LAYOUT, project, now, tool),
+            )
+
+    def layout(self) -> int | None:
+        """Return the marker's layout version, None where there is no marker."""
+        if self.session.value("SELECT to_regclass('supaneon.marker')") is None:
+            return None
+        rows = self.session.query("SELECT layout FROM supaneon.marker")
+        return int(rows[0][0]) if rows else None
+
+    def lock(self) -> None:
+        """Take the lock that lets one run at a time change the mirror, and end our other backends there.
+
+        A run that lost its lock session must not go on writing beside the new holder. Raises Locked.
+        """
+        if not self.session.value("SELECT pg_try_advisory_lock(%s)", (_LOCK,)):
+            raise Locked(
+                "Another run holds the mirror's lock.",
+                remedy="Wait for it to end. In GitHub Actions, give the workflow a concurrency group.",
+            )
+        self.session.query(_OTHERS)
+
+    def still_locked(self) -> None:
+        """Raise NeonError unless this session still holds the lock."""
+        held = self.session.value(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted"
+            " AND classid = %s::bigint::oid AND objid = %s::bigint::oid",
+            (_LOCK >> 32, _LOCK & 0xFFFF_FFFF),
+        )
+        if not held:
+            raise NeonError(
+                "The mirror's lock was lost while working; nothing was published.", remedy="Run it again."
+            )
+
+    def manifest(self) -> tuple[str, str] | None:
+        """Return the manifest's digest and body as they stand there, None where there is none."""
+        if self.session.value("SELECT to_regclass('supaneon.manifest')") is None:
+            return None
+        rows = self.session.query("SELECT digest, body FROM supaneon.manifest")
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def forget_manifest(self) -> None:
+        """Delete the manifest: from here on the mirror claims nothing."""
+        self.session.execute("DELETE FROM supaneon.manifest")
+
+    def write_manifest(self, digest: str, body: str, now: datetime) -> None:
+        """Store the manifest of what has just been proved."""
+        self.session.execute(
+            "INSERT INTO supaneon.manifest (digest, body, written_at) VALUES (%s, %s, %s)"
+            " ON CONFLICT (only) DO UPDATE SET (digest, body, written_at) ="
+            " (EXCLUDED.digest, EXCLUDED.body, EXCLUDED.written_at)",
+            (digest, body, now),
+        )
+
+    def record(self, row: LedgerRow) -> None:
+        """Append a row to the ledger."""
+        self.session.execute(
+            "INSERT INTO supaneon.ledger (at, kind, subject, verdict, details) VALUES (%s, %s, %s, %s, %s)",
+            (row.at, row.kind, row.subject, row.verdict, Json(dict(row.details))),
+        )
+
+    def ledger(self) -> tuple[LedgerRow, ...]:
+        """Return the whole ledger, oldest first."""
+        rows = self.session.query(
+            "SELECT at, kind, subject, verdict, details FROM supaneon.ledger ORDER BY id"
+        )
+        return tuple(LedgerRow(*row) for row in rows)
+
+    def flushed_lsn(self) -> str:
+        """Return the LSN up to which everything committed is safe: where a branch may be cut."""
+        return str(self.session.value("SELECT pg_current_wal_flush_lsn()"))

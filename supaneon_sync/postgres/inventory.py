@@ -1,0 +1,163 @@
+"""What the primary's catalogs say, read in the snapshot: facts that the archive does not carry."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from supaneon_sync.policy.facts import Column, Grant, Inventory, Locale, ObjectId, Relation, Role
+from supaneon_sync.postgres.session import Session
+
+_USER_SCHEMA = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_(catalog|toast|temp_|toast_temp_)'"
+
+_DATABASE = """
+SELECT d.datname, current_setting('server_version'), pg_encoding_to_char(d.encoding), d.datlocprovider::text,
+       d.datcollate, d.datctype, coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', ''),
+       CASE WHEN has_database_privilege(d.oid, 'CONNECT') THEN pg_database_size(d.oid) ELSE 0 END,
+       has_function_privilege('pg_control_system()', 'EXECUTE'),
+       (SELECT count(*) FROM pg_largeobject_metadata)
+FROM pg_database d WHERE d.datname = current_database()
+"""
+
+_RELATIONS = f"""
+SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relfilenode, c.relpages,
+       c.reltuples, c.relispopulated, coalesce(a.columns, '[]')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN LATERAL (
+  SELECT json_agg(json_build_array(
+           attnum, attname, format_type(atttypid, atttypmod), attgenerated, attidentity)
+                  ORDER BY attnum) AS columns
+  FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) a ON true
+WHERE c.relkind IN ('r', 'p', 'S', 'v', 'm', 'f') AND {_USER_SCHEMA}
+ORDER BY c.oid
+"""
+
+_EXTENSIONS = "SELECT extname, extversion FROM pg_extension ORDER BY 1"
+_MEMBERS = "SELECT classid, objid FROM pg_depend WHERE deptype = 'e'"
+_TRIGGERS = """
+SELECT t.oid, n.nspname, p.proname FROM pg_trigger t
+JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE NOT t.tgisinternal
+"""
+_POLICIES = """
+SELECT p.oid, array_agg(r.rolname::text ORDER BY r.rolname) FROM pg_policy p
+JOIN pg_roles r ON r.oid = ANY (p.polroles) GROUP BY p.oid
+"""
+_PRIVILEGED_SETTINGS = """
+SELECT p.oid, array_agg(s.name ORDER BY s.name) FROM pg_proc p
+CROSS JOIN LATERAL unnest(p.proconfig) AS config (text)
+JOIN pg_settings s ON s.name = split_part(config.text, '=', 1) AND s.context <> 'user' GROUP BY p.oid
+"""
+_ROLES = """
+SELECT r.rolname, r.rolinherit, r.rolbypassrls,
+       coalesce(array_agg(g.rolname::text ORDER BY g.rolname) FILTER (WHERE g.oid IS NOT NULL), '{}')
+FROM pg_roles r LEFT JOIN pg_auth_members m ON m.member = r.oid LEFT JOIN pg_roles g ON g.oid = m.roleid
+WHERE r.rolname !~ '^pg_' GROUP BY r.oid, r.rolname, r.rolinherit, r.rolbypassrls
+"""
+_SETTINGS = """
+SELECT coalesce(r.rolname, ''), split_part(config.text, '=', 1)
+FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS config (text)
+LEFT JOIN pg_roles r ON r.oid = s.setrole
+WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) ORDER BY 1, 2
+"""
+
+_GRANTS = f"""
+WITH objects (catalog, oid, target, owner, acl, attribute) AS (
+  SELECT 1259, c.oid, CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END
+         || format('%I.%I', n.nspname, c.relname), c.relowner, c.relacl, ''
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relacl IS NOT NULL AND c.relkind IN ('r', 'p', 'S', 'v', 'm', 'f') AND {_USER_SCHEMA}
+  UNION ALL
+  SELECT 1259, c.oid, format('TABLE %I.%I', n.nspname, c.relname), c.relowner, a.attacl,
+         format(' (%I)', a.attname)
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE a.attacl IS NOT NULL AND a.attnum > 0 AND NOT a.attisdropped AND {_USER_SCHEMA}
+  UNION ALL
+  SELECT 1255, p.oid,
+         format('ROUTINE %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
+         p.proowner,
+         p.proacl, ''
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.proacl IS NOT NULL AND {_USER_SCHEMA}
+  UNION ALL
+  SELECT 1247, t.oid, format('TYPE %I.%I', n.nspname, t.typname), t.typowner, t.typacl, ''
+  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typacl IS NOT NULL AND {_USER_SCHEMA}
+  UNION ALL
+  SELECT 2615, n.oid, format('SCHEMA %I', n.nspname), n.nspowner, n.nspacl, ''
+  FROM pg_namespace n WHERE n.nspacl IS NOT NULL AND {_USER_SCHEMA}
+), held AS (
+  SELECT o.catalog, o.oid, o.target, coalesce(r.rolname::text, '') AS grantee, x.is_grantable,
+         x.privilege_type || o.attribute AS privilege
+  FROM objects o CROSS JOIN LATERAL aclexplode(o.acl) x LEFT JOIN pg_roles r ON r.oid = x.grantee
+  WHERE x.grantee <> o.owner AND (x.grantee = 0 OR r.oid IS NOT NULL)
+)
+SELECT catalog, oid, target, grantee, is_grantable, array_agg(privilege ORDER BY privilege)
+FROM held GROUP BY 1, 2, 3, 4, 5
+UNION ALL
+SELECT DISTINCT catalog, oid, target, '', false, '{{}}'::text[] FROM objects o
+WHERE attribute = '' AND NOT EXISTS (
+  SELECT FROM held h WHERE (h.catalog, h.oid) = (o.catalog, o.oid) AND h.grantee = '')
+ORDER BY 1, 2, 4, 5
+"""
+
+
+def read(session: Session) -> Inventory:
+    """Return the facts, read in the session's open transaction (the snapshot).
+
+    Raises PrimaryError when a catalog cannot be read.
+    """
+    name, version, encoding, provider, collate, ctype, locale, size, may_control, large_objects = session.one(
+        _DATABASE
+    )
+    identifier = session.value("SELECT system_identifier FROM pg_control_system()") if may_control else ""
+    settings = session.query(_SETTINGS)
+    return Inventory(
+        database=name,
+        version=version,
+        locale=Locale(encoding, provider, collate, ctype, locale),
+        size=size,
+        system_identifier=str(identifier),
+        relations={row[0]: _relation(row) for row in session.query(_RELATIONS)},
+        extensions=dict(_pairs(session.query(_EXTENSIONS))),
+        extension_members=frozenset(_ids(session.query(_MEMBERS))),
+        trigger_functions={oid: (schema, function) for oid, schema, function in session.query(_TRIGGERS)},
+        policy_roles=_lists(session.query(_POLICIES)),
+        privileged_settings=_lists(session.query(_PRIVILEGED_SETTINGS)),
+        grants=tuple(
+            Grant((catalog, oid), target, grantee, tuple(privileges), grantable)
+            for catalog, oid, target, grantee, grantable, privileges in session.query(_GRANTS)
+        ),
+        roles={row[0]: Role(row[0], row[1], row[2], tuple(row[3])) for row in session.query(_ROLES)},
+        large_objects=large_objects,
+        database_settings=tuple(setting for role, setting in settings if not role),
+        role_settings=tuple((role, setting) for role, setting in settings if role),
+    )
+
+
+def _relation(row: tuple[Any, ...]) -> Relation:
+    oid, schema, name, kind, persistence, file, pages, rows, populated, columns = row
+    return Relation(
+        oid=oid,
+        schema=schema,
+        name=name,
+        kind=kind,
+        persistence=persistence,
+        file=file,
+        columns=tuple(Column(*column) for column in columns),
+        pages=pages,
+        rows=rows,
+        populated=populated,
+    )
+
+
+def _pairs(rows: list[tuple[Any, ...]]) -> list[tuple[str, str]]:
+    return [(first, second) for first, second in rows]
+
+
+def _ids(rows: list[tuple[Any, ...]]) -> list[ObjectId]:
+    return [(catalog, oid) for catalog, oid in rows]
+
+
+def _lists(rows: list[tuple[Any, ...]]) -> dict[int, tuple[str, ...]]:
+    found: defaultdict[int, tuple[str, ...]] = defaultdict(tuple)
+    for oid, texts in rows:
+        found[oid] = tuple(texts)
+    return dict(found)

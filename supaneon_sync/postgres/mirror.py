@@ -1,0 +1,73 @@
+"""The user's database on the mirror: made anew, alike where the target allows it."""
+
+from __future__ import annotations
+
+from psycopg2 import sql
+
+from supaneon_sync.errors import NeonError
+from supaneon_sync.policy.facts import Locale, Target
+from supaneon_sync.postgres.crew import tolerated
+from supaneon_sync.postgres.restore import APPLICATION_PATH
+from supaneon_sync.postgres.session import Session
+
+_PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
+_OBJECTS = """
+SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (
+          SELECT FROM pg_depend d
+          WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
+     + (SELECT count(*) FROM pg_namespace
+        WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public'))
+"""
+_NOT_OFFERED = ("22023", "42704", "0A000", "42602")
+
+
+def is_empty(session: Session) -> bool:
+    """Say whether the session's database holds no relation and no schema of anybody's making."""
+    return bool(session.value(_OBJECTS) == 0)
+
+
+def describe(session: Session, owner: str) -> Target:
+    """Return what the target offers: its major, its extensions, what its owner may create."""
+    major, bypass = session.one(
+        "SELECT current_setting('server_version_num')::int / 10000,"
+        " (SELECT rolsuper OR rolbypassrls AND current_setting('server_version_num')::int >= 160000"
+        "  FROM pg_roles WHERE rolname = current_user)"
+    )
+    allowed = session.value("SELECT current_setting('neon.allowed_extensions', true)")
+    there = {row[0] for row in session.query("SELECT name FROM pg_available_extensions")}
+    names = there & {name.strip() for name in allowed.split(",")} if allowed else there
+    return Target(major=major, extensions=frozenset(names), owner=owner, can_create_bypassrls=bool(bypass))
+
+
+def make_anew(session: Session, database: str, locale: Locale) -> str:
+    """Drop and create the database; return what differs from the primary's locale ('' if nothing).
+
+    ``session`` is on another database of the same server.
+    """
+    name = sql.Identifier(database)
+    session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+    difference = ""
+    try:
+        session.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ").format(name) + _alike(locale))
+    except NeonError as error:
+        if not tolerated(error, *_NOT_OFFERED):
+            raise
+        session.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(name))
+        difference = (
+            f"The target does not offer the primary's locale ({locale.collate}); the copy sorts text by the"
+            " target's default. Its indexes are built for that; only the order of text may differ."
+        )
+    session.execute(sql.SQL("ALTER DATABASE {} SET search_path = ").format(name) + sql.SQL(APPLICATION_PATH))
+    return difference
+
+
+def _alike(locale: Locale) -> sql.Composable:
+    words = sql.SQL("ENCODING {} LC_COLLATE {} LC_CTYPE {} LOCALE_PROVIDER {}").format(
+        sql.Literal(locale.encoding),
+        sql.Literal(locale.collate),
+        sql.Literal(locale.ctype),
+        sql.SQL(_PROVIDERS.get(locale.provider, "libc")),
+    )
+    option = {"i": " ICU_LOCALE {}", "b": " BUILTIN_LOCALE {}"}.get(locale.provider)
+    return words + sql.SQL(option).format(sql.Literal(locale.locale)) if option else words

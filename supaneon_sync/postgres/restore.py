@@ -1,0 +1,238 @@
+"""The schema on the mirror: the archive's own definitions, run entry by entry, every refusal named.
+
+The definitions come from the archive's table of contents and go to the server as pg_restore would
+send them; running them here gives each refusal's SQLSTATE and object, keeps row values out of
+messages, and lets indexes be built in parallel. What the primary's own data violates does not stop
+a copy: it is made as far as it can be, and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from psycopg2 import sql
+
+from supaneon_sync.errors import NeonError, SupaneonError
+from supaneon_sync.policy.entries import Entry, Section
+from supaneon_sync.policy.facts import Grant, Relation
+from supaneon_sync.policy.portability import NewRole, Plan
+from supaneon_sync.postgres.crew import Crew, tolerated
+from supaneon_sync.postgres.session import Session
+
+APPLICATION_PATH = '"$user", public, extensions'
+"""The search_path under which Supabase runs an application's SQL."""
+
+_BATCH = 50
+_INDEXES = ("INDEX", "CONSTRAINT")
+_FOREIGN_KEY = "FK CONSTRAINT"
+_UNIQUE_VIOLATION, _EXCLUSION_VIOLATION, _CHECK_VIOLATION, _FOREIGN_KEY_VIOLATION = (
+    "23505",
+    "23P01",
+    "23514",
+    "23503",
+)
+_VIOLATIONS = (_UNIQUE_VIOLATION, _EXCLUSION_VIOLATION, _CHECK_VIOLATION, _FOREIGN_KEY_VIOLATION)
+_SETTINGS = """
+SET check_function_bodies = off; SET default_table_access_method = heap; SET default_tablespace = '';
+SET client_min_messages = error; SET standard_conforming_strings = on
+"""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """An object that the primary's own rows contradict, and what became of it on the copy."""
+
+    entry: Entry
+    outcome: str
+
+
+def prepare(session: Session) -> None:
+    """Set what definitions rely on, as pg_restore does."""
+    session.execute(_SETTINGS)
+
+
+def make_roles(session: Session, roles: Sequence[NewRole], owner: str, major: int) -> None:
+    """Make the roles that are missing; none can log in. The owner may become each of them."""
+    there = {row[0] for row in session.query("SELECT rolname FROM pg_roles")}
+    statements: list[sql.Composable] = []
+    for role in roles:
+        if role.name not in there:
+            words = (
+                "NOLOGIN"
+                + ("" if role.inherits else " NOINHERIT")
+                + (" BYPASSRLS" if role.bypasses_rls else "")
+            )
+            statements.append(sql.SQL("CREATE ROLE {} " + words).format(sql.Identifier(role.name)))
+        become = " WITH INHERIT FALSE, SET TRUE" if major >= 16 else ""
+        statements.append(
+            sql.SQL("GRANT {} TO {}" + become).format(sql.Identifier(role.name), sql.Identifier(owner))
+        )
+    for role in roles:
+        statements += [
+            sql.SQL("GRANT {} TO {}").format(sql.Identifier(parent), sql.Identifier(role.name))
+            for parent in role.member_of
+        ]
+    if statements:
+        session.execute(sql.SQL("; ").join(statements))
+
+
+def run_entries(session: Session, entries: Sequence[Entry]) -> None:
+    """Run the entries' definitions in order, many a round trip, in one transaction.
+
+    Raises NeonError that names the entry whose definition was refused.
+    """
+    with session.transaction():
+        for start in range(0, len(entries), _BATCH):
+            _run_batch(session, entries[start : start + _BATCH])
+
+
+def _run_batch(session: Session, entries: Sequence[Entry]) -> None:
+    session.execute("SAVEPOINT batch")
+    try:
+        session.execute("\n".join(entry.definition for entry in entries) or "SELECT")
+    except SupaneonError:
+        session.execute("ROLLBACK TO SAVEPOINT batch")
+        for entry in entries:
+            with naming(entry):
+                session.execute(entry.definition or "SELECT")
+    session.execute("RELEASE SAVEPOINT batch")
+
+
+@contextmanager
+def naming(entry: Entry) -> Iterator[None]:
+    """Put the entry's kind and name before the server's refusal."""
+    try:
+        yield
+    except SupaneonError as error:
+        named = f"{entry.kind.lower()} {entry.name} could not be made on the copy: {error.message}"
+        raise type(error)(named, remedy=error.remedy).with_evidence(error.evidence) from None
+
+
+def set_logged(session: Session, tables: Sequence[Relation]) -> None:
+    """Make unlogged tables logged: on Neon an unlogged table's rows vanish when its compute stops."""
+    for table in tables:
+        if table.kind == "r":
+            session.execute(
+                sql.SQL("ALTER TABLE {} SET LOGGED").format(sql.Identifier(table.schema, table.name))
+            )
+
+
+def finish(
+    session: Session, crew: Crew[tuple[Entry, ...], tuple[Violation, ...]], plan: Plan
+) -> tuple[Violation, ...]:
+    """Make what comes after the rows: indexes by table in parallel, then the rest, foreign keys last.
+
+    Returns what the primary's own rows contradict. Raises NeonError for any other refusal.
+    """
+    entries = plan.kept(Section.POST_DATA)
+    tables = {entry.dump_id for entry in plan.kept() if entry.kind in ("TABLE", "MATERIALIZED VIEW")}
+    built = [entry for entry in entries if entry.kind in _INDEXES and entry.needs & tables]
+    violations: list[Violation] = []
+    for found in crew.work(_by_table(built, tables)).values():
+        violations += found
+    missing = {violation.entry.dump_id for violation in violations}
+    keys = [entry for entry in entries if entry.kind == _FOREIGN_KEY]
+    later = {entry.dump_id for entry in keys}
+    rest = [entry for entry in entries if entry not in built and entry not in keys]
+    run_entries(session, [entry for entry in rest if not entry.needs & (missing | later)])
+    for key in keys:
+        if key.needs & missing:
+            violations.append(Violation(key, "left out: the unique index it refers to could not be built"))
+            missing.add(key.dump_id)
+        else:
+            violations += _add_foreign_key(session, key)
+    missing |= {
+        violation.entry.dump_id for violation in violations if violation.outcome.startswith("left out")
+    }
+    run_entries(session, [entry for entry in rest if entry.needs & later and not entry.needs & missing])
+    violations += [
+        Violation(entry, "left out with what it belongs to") for entry in rest if entry.needs & missing
+    ]
+    return tuple(violations)
+
+
+def build(session: Session, entries: tuple[Entry, ...]) -> tuple[Violation, ...]:
+    """Build one table's indexes and key constraints in order; a violated one is left out and named."""
+    violations: list[Violation] = []
+    for entry in entries:
+        if entry.needs & {violation.entry.dump_id for violation in violations}:
+            violations.append(Violation(entry, "left out with what it belongs to"))
+            continue
+        try:
+            with naming(entry):
+                session.execute(entry.definition)
+        except NeonError as error:
+            if not tolerated(error, *_VIOLATIONS):
+                raise
+            violations.append(Violation(entry, "left out: the primary's own rows violate it"))
+    return tuple(violations)
+
+
+def _by_table(entries: Iterable[Entry], tables: set[int]) -> list[tuple[Entry, ...]]:
+    groups: dict[int, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(min(entry.needs & tables), []).append(entry)
+    return [tuple(group) for group in groups.values()]
+
+
+def _add_foreign_key(session: Session, entry: Entry) -> list[Violation]:
+    try:
+        with naming(entry):
+            session.execute(entry.definition)
+    except NeonError as error:
+        if not tolerated(error, _FOREIGN_KEY_VIOLATION):
+            raise
+    else:
+        return []
+    try:
+        with naming(entry):
+            session.execute(entry.definition.rstrip().removesuffix(";") + " NOT VALID;")
+    except NeonError as error:
+        if not tolerated(error, "0A000", "42809"):
+            raise
+        return [Violation(entry, "left out: the primary's own rows violate it")]
+    return [Violation(entry, "made NOT VALID: the primary's own rows violate it")]
+
+
+def grant(session: Session, grants: Sequence[Grant]) -> None:
+    """Give the copy's roles what they hold on the primary, and PUBLIC no more than there.
+
+    Targets and columns come quoted (``%I``) from the primary's server.
+    """
+    statements: list[sql.Composable] = []
+    for one in grants:
+        if not one.grantee:
+            statements.append(sql.SQL("REVOKE ALL ON ") + sql.SQL(one.target) + sql.SQL(" FROM PUBLIC"))
+        if one.privileges:
+            who = sql.Identifier(one.grantee) if one.grantee else sql.SQL("PUBLIC")
+            words = (
+                sql.SQL("GRANT "),
+                sql.SQL(", ".join(one.privileges)),
+                sql.SQL(" ON "),
+                sql.SQL(one.target),
+            )
+            option = sql.SQL(" WITH GRANT OPTION" if one.grantable else "")
+            statements.append(sql.Composed([*words, sql.SQL(" TO "), who, option]))
+    with session.transaction():
+        for start in range(0, len(statements), _BATCH * 4):
+            session.execute(sql.SQL(";\n").join(statements[start : start + _BATCH * 4]))
+
+
+def refresh(session: Session, views: Sequence[Relation]) -> None:
+    """Fill the materialized views that are filled on the primary."""
+    session.execute(sql.SQL("SET search_path = ") + sql.SQL(APPLICATION_PATH))
+    try:
+        for view in views:
+            if view.populated:
+                session.execute(
+                    sql.SQL("REFRESH MATERIALIZED VIEW {}").format(sql.Identifier(view.schema, view.name))
+                )
+    finally:
+        session.execute("SET search_path = pg_catalog")
+
+
+def vacuum(session: Session, table: Relation) -> None:
+    """Leave the table as a busy server would want it: statistics taken, pages marked visible."""
+    session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(table.schema, table.name)))

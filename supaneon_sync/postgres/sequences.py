@@ -1,0 +1,93 @@
+"""Sequences: not transactional, so each is read once, and that reading is stored, applied, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg2 import sql
+
+from supaneon_sync.errors import SnapshotLost
+from supaneon_sync.policy.facts import Relation
+from supaneon_sync.postgres.session import Session
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where a sequence stood: its last value, and whether that value has been given out."""
+
+    schema: str
+    name: str
+    last_value: int
+    is_called: bool
+
+    @property
+    def label(self) -> str:
+        """The name for people."""
+        return f"{self.schema}.{self.name}"
+
+
+def read(session: Session, sequences: Sequence[Relation]) -> tuple[Reading, ...]:
+    """Return every sequence's reading, in the order given.
+
+    Asking for the last value by OID first takes a lock that keeps each sequence what it is until the
+    transaction ends, so that a view put in its place is never read. Raises SnapshotLost when one is
+    gone.
+    """
+    if not sequences:
+        return ()
+    with session.transaction("READ ONLY"):
+        session.query(
+            "SELECT count(pg_sequence_last_value(s.oid)) FROM unnest(%s::oid[]) AS s (oid)",
+            ([sequence.oid for sequence in sequences],),
+        )
+        names = session.query(
+            "SELECT (pg_identify_object_as_address('pg_class'::regclass, s.oid, 0)).object_names"
+            " FROM unnest(%s::oid[]) WITH ORDINALITY AS s (oid, position) ORDER BY s.position",
+            ([sequence.oid for sequence in sequences],),
+        )
+        for sequence, (found,) in zip(sequences, names, strict=True):
+            if found != [sequence.schema, sequence.name]:
+                raise SnapshotLost(f"Sequence {sequence.label} was dropped or renamed on the primary.")
+        return _values(session, sequences)
+
+
+def reread(session: Session, readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    """Return where the same sequences stand on the copy, in the order given."""
+    return _values(session, readings) if readings else ()
+
+
+def apply(session: Session, readings: Sequence[Reading]) -> None:
+    """Set the copy's sequences to the readings."""
+    if not readings:
+        return
+    calls = [
+        sql.SQL("setval({}::regclass, {}, {})").format(
+            sql.Literal(_quoted(session, reading)),
+            sql.Literal(reading.last_value),
+            sql.Literal(reading.is_called),
+        )
+        for reading in readings
+    ]
+    for start in range(0, len(calls), 500):
+        session.execute(sql.SQL("SELECT ") + sql.SQL(", ").join(calls[start : start + 500]))
+
+
+def _quoted(session: Session, reading: Reading) -> str:
+    return sql.Identifier(reading.schema, reading.name).as_string(session.connection)
+
+
+def _values(session: Session, sequences: Sequence[Relation | Reading]) -> tuple[Reading, ...]:
+    found: dict[int, Reading] = {}
+    for start in range(0, len(sequences), 500):
+        part = sequences[start : start + 500]
+        union = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {} AS position, last_value, is_called FROM ONLY {}").format(
+                sql.Literal(start + offset), sql.Identifier(one.schema, one.name)
+            )
+            for offset, one in enumerate(part)
+        )
+        for position, last_value, is_called in session.query(union):
+            one = sequences[position]
+            found[position] = Reading(one.schema, one.name, last_value, is_called)
+    return tuple(found[position] for position in range(len(sequences)))

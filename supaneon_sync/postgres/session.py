@@ -1,0 +1,195 @@
+"""The one way to open a session: settings pinned, errors stripped of row values, stop honoured.
+
+On the primary a session reads as a role that may read everything, so any code of a table's owner
+that it can be tricked into running is a hole: READ ONLY, an empty-handed ``search_path``, row
+security off (an error instead of silently missing rows), no views or foreign tables through COPY.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import connection
+
+from supaneon_sync.errors import NeonError, PrimaryError, SupaneonError
+from supaneon_sync.postgres.conninfo import Conninfo
+from supaneon_sync.postgres.failures import Side, translate, unreachable
+from supaneon_sync.run import Stop
+
+Statement = str | sql.Composable
+Parameters = Sequence[object] | Mapping[str, object] | None
+
+
+PINNED: tuple[tuple[str, str], ...] = (
+    ("search_path", "pg_catalog"),
+    ("row_security", "off"),
+    ("restrict_nonsystem_relation_kind", "view, foreign-table"),
+    ("extra_float_digits", "3"),
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "UTC"),
+    ("bytea_output", "hex"),
+    ("xmloption", "content"),
+    ("lc_monetary", "C"),
+    ("client_encoding", "UTF8"),
+    ("constraint_exclusion", "off"),
+    ("synchronize_seqscans", "off"),
+    ("jit", "off"),
+    ("statement_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("transaction_timeout", "0"),
+)
+"""What every session sets, so that neither text nor plan depends on a server's defaults. Settings
+that a server's version does not have are passed over. Supabase's servers default to
+``extra_float_digits = 0``, which rounds: this is why nothing is left to chance."""
+
+_PIN = """
+SELECT pg_catalog.count(pg_catalog.set_config(s.name, v.value, false))
+FROM (VALUES {}) AS v (name, value) JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = v.name
+WHERE s.context IN ('user', 'superuser')
+"""
+
+
+class Session:
+    """A connection in autocommit mode, with transactions opened by name.
+
+    Raises PrimaryError or NeonError (QuotaError for a full project) with SQLSTATE, the server's
+    primary message and object names; never DETAIL, CONTEXT or, unless ``show_row_values``, messages
+    of the kinds that quote row values.
+    """
+
+    def __init__(self, connection: connection, side: Side, *, show_row_values: bool = False) -> None:
+        self.connection = connection
+        self.side = side
+        self.show_row_values = show_row_values
+        self._busy = threading.RLock()
+
+    def query(self, statement: Statement, parameters: Parameters = None) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows (none for a statement without rows)."""
+        with self._busy, self.errors(), self.connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def one(self, statement: Statement, parameters: Parameters = None) -> tuple[Any, ...]:
+        """Run one statement that gives exactly one row, and return it."""
+        rows = self.query(statement, parameters)
+        if len(rows) != 1:
+            raise self._error(f"{self.side.value} gave {len(rows)} rows where one was expected.")
+        return rows[0]
+
+    def value(self, statement: Statement, parameters: Parameters = None) -> Any:
+        """Run one statement that gives one row, and return its first column."""
+        return self.one(statement, parameters)[0]
+
+    def execute(self, statement: Statement, parameters: Parameters = None) -> None:
+        """Run statements whose rows nobody wants."""
+        with self._busy, self.errors(), self.connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+
+    @contextmanager
+    def transaction(self, mode: str = "") -> Iterator[None]:
+        """Run the block in a transaction, committed at its end, rolled back on any error."""
+        self.execute(f"BEGIN {mode}")
+        try:
+            yield
+        except BaseException:
+            self._roll_back_quietly()
+            raise
+        self.execute("COMMIT")
+
+    def _roll_back_quietly(self) -> None:
+        try:
+            self.connection.rollback()
+            with self.connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+        except psycopg2.Error:
+            self.close()
+
+    def ping(self) -> None:
+        """Show the server and everything between that this session is alive."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self.query("SELECT 1")
+            finally:
+                self._busy.release()
+
+    def cancel(self) -> None:
+        """Ask the server to end what this session is doing. Never raises; safe from any thread."""
+        with suppress(psycopg2.Error):
+            if not self.connection.closed:
+                self.connection.cancel()
+
+    def close(self) -> None:
+        """Close the connection. Never raises."""
+        with suppress(psycopg2.Error):
+            self.connection.close()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn the driver's errors into ours."""
+        try:
+            yield
+        except psycopg2.Error as error:
+            raise translate(error, self.side, show_row_values=self.show_row_values) from None
+
+    def _error(self, message: str) -> SupaneonError:
+        return (PrimaryError if self.side is Side.PRIMARY else NeonError)(message)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def connect(
+    conninfo: Conninfo,
+    side: Side,
+    *,
+    purpose: str,
+    stop: Stop | None = None,
+    show_row_values: bool = False,
+) -> Session:
+    """Open a session with everything pinned. ``purpose`` is its application_name's tail.
+
+    On the primary the session is READ ONLY. Raises PrimaryError or NeonError with a remedy.
+    """
+    if stop is not None:
+        stop.check()
+    keywords: dict[str, Any] = conninfo.keywords() | {
+        "application_name": f"supaneon-sync {purpose}"[:63],
+        "keepalives": "1",
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "6",
+        "tcp_user_timeout": "120000",
+        "client_encoding": "UTF8",
+    }
+    password = None if conninfo.password is None else conninfo.password.reveal()
+    try:
+        opened = psycopg2.connect("", password=password, **keywords)
+    except (psycopg2.Error, UnicodeError) as error:
+        raise unreachable(str(error), conninfo, side) from None
+    opened.autocommit = True
+    session = Session(opened, side, show_row_values=show_row_values)
+    try:
+        _pin(session)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _pin(session: Session) -> None:
+    names = [(name.lower(), value) for name, value in PINNED]
+    session.execute(
+        _PIN.format(", ".join(["(%s, %s)"] * len(names))), [part for row in names for part in row]
+    )
+    if session.side is Side.PRIMARY:
+        session.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
