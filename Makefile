@@ -24,6 +24,7 @@ COMPILE := $(UV) pip compile --quiet --generate-hashes --universal --python-vers
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
+demo: MAJORS = 17
 demo: $(VENV)/.installed postgres  ## The whole journey in a sandbox, as a user sees it.
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" demo/run.sh
 
