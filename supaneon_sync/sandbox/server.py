@@ -36,6 +36,7 @@ from supaneon_sync.sandbox.binaries import (
     find_or_fetch,
 )
 from supaneon_sync.sandbox.identity import check_entry, give, identity, owner
+from supaneon_sync.sandbox.postmaster import Postmaster
 
 __all__ = [
     "MAJORS",
@@ -68,7 +69,6 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
 
 _SOCKET_LIMIT = 103  # bytes of a socket's path that every system takes (Linux: 107)
 _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
-_STEP = 0.02  # seconds between two looks at a starting or stopping server
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,10 @@ class Server:
     port: int
     sockets: Path
     superuser: str = "cloud_admin"
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
+    _postmaster: Postmaster = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._postmaster = Postmaster(self.data)
 
     @classmethod
     def create(
@@ -166,24 +169,28 @@ class Server:
                 start_new_session=True,
                 **identity(),
             )
-        self._process = process
+        self._postmaster.child = process
         try:
-            self._await_ready(process, time.monotonic() + timeout)
+            if not self._postmaster.await_ready(process, time.monotonic() + timeout):
+                said = "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
+                raise SandboxError(
+                    f"PostgreSQL {self.binaries.major} did not start on port {self.port}:\n{said}"
+                )
         except BaseException:
-            self._end(process.pid, signal.SIGQUIT)
+            self._postmaster.end(process.pid, signal.SIGQUIT)
             raise
 
     def stop(self, mode: str = "fast") -> None:
         """End the server (``smart``, ``fast`` or ``immediate``) and return when it is gone."""
-        pid = self._pid()
+        pid = self._postmaster.pid()
         if pid is not None:
-            self._end(pid, _SIGNALS[mode])
+            self._postmaster.end(pid, _SIGNALS[mode])
         if self.sockets.parent != self.data:
             shutil.rmtree(self.sockets, ignore_errors=True)
 
     def running(self) -> bool:
         """Tell whether the postmaster of this data directory is alive, whoever started it."""
-        return self._pid() is not None
+        return self._postmaster.pid() is not None
 
     @property
     def log(self) -> Path:
@@ -255,62 +262,6 @@ class Server:
                 raise SandboxError(f"{self.sockets} belongs to somebody else.") from None
         else:
             give(self.sockets)
-
-    def _await_ready(self, process: subprocess.Popen[bytes], deadline: float) -> None:
-        status = self.data / "postmaster.pid"
-        while True:
-            ended = process.poll() is not None
-            try:
-                lines = status.read_text().splitlines()
-            except FileNotFoundError:
-                lines = []
-            if len(lines) > 7 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
-                return
-            if ended or time.monotonic() > deadline:
-                said = self.log.read_text(errors="replace").splitlines()[-12:]
-                what = "ended" if ended else "was not ready in time"
-                raise SandboxError(
-                    f"PostgreSQL {self.binaries.major} on port {self.port} {what}:\n" + "\n".join(said)
-                )
-            time.sleep(_STEP)
-
-    def _pid(self) -> int | None:
-        """Return the postmaster's process id, None where none lives. A recycled id does not count."""
-        try:
-            pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
-            return None
-        return pid if self._alive(pid) else None
-
-    def _alive(self, pid: int) -> bool:
-        if self._process is not None and self._process.pid == pid:
-            return self._process.poll() is None
-        if sys.platform == "linux":
-            try:
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-            except (FileNotFoundError, ProcessLookupError):
-                return False
-        else:
-            command = subprocess.run(
-                ("ps", "-o", "command=", "-p", str(pid)), capture_output=True, check=False
-            ).stdout
-        return f" -D {self.data} ".encode() in command
-
-    def _end(self, pid: int, first: signal.Signals) -> None:
-        """Send a signal and wait; where that does not help, harder ones. Raises SandboxError at the end."""
-        for number, seconds in ((first, 30), (signal.SIGQUIT, 10), (signal.SIGKILL, 10)):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                return
-            deadline = time.monotonic() + seconds
-            while self._alive(pid):
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(_STEP)
-            else:
-                return
-        raise SandboxError(f"The server process {pid} of {self.data} does not end.")
 
 
 def free_port() -> int:
