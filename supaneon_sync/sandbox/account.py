@@ -10,6 +10,15 @@ from supaneon_sync.sandbox.refusal import ApiError, not_found
 from supaneon_sync.sandbox.shapes import Json
 from supaneon_sync.sandbox.state import Project
 
+_ADDRESS = (
+    "address_city",
+    "address_country",
+    "address_line1",
+    "address_line2",
+    "address_postal_code",
+    "address_state",
+)
+
 
 def auth() -> Json:
     """Answer GET /auth."""
@@ -20,6 +29,16 @@ def me(plane: Plane) -> Json:
     """Answer GET /users/me."""
     return {
         "active_seconds_limit": 0,
+        "billing_account": {
+            "state": "active",
+            "payment_source": {"type": ""},
+            "subscription_type": plane.plan.subscription,
+            "payment_method": "none",
+            "quota_reset_at_last": plane.state.project.created_at,
+            "name": "Sandbox",
+            "email": "sandbox@example.com",
+            **dict.fromkeys(_ADDRESS, ""),
+        },
         "auth_accounts": [],
         "email": "sandbox@example.com",
         "id": "sandbox-account",

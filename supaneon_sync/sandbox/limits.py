@@ -17,7 +17,10 @@ _DAY = 24 * 3600
 
 @dataclass(frozen=True)
 class Plan:
-    """The limits of one plan. ``shortest_suspend`` is None where any explicit value is refused."""
+    """The limits of one plan. ``shortest_suspend`` is None where any explicit value is refused.
+
+    ``subscription`` is a word that older clients know too: PyPI's neon-api refuses the newer ones.
+    """
 
     name: str
     subscription: str
@@ -29,9 +32,9 @@ class Plan:
 
 
 PLANS = {
-    "free": Plan("free", "free_v3", 10, 0, 512 * 1024**2, 6 * 3600, None),
-    "launch": Plan("launch", "launch_v3", 5000, 2, 16 * 1024**4, 7 * _DAY, 300),
-    "scale": Plan("scale", "scale_v3", 5000, 5, 16 * 1024**4, 30 * _DAY, 60),
+    "free": Plan("free", "free_v2", 10, 0, 512 * 1024**2, 6 * 3600, None),
+    "launch": Plan("launch", "launch", 5000, 2, 16 * 1024**4, 7 * _DAY, 300),
+    "scale": Plan("scale", "scale", 5000, 5, 16 * 1024**4, 30 * _DAY, 60),
 }
 
 

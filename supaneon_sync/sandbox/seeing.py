@@ -33,9 +33,9 @@ def refresh(plane: Plane, branch: Branch, *, at_once: bool = False) -> None:
         plane.looked_at[branch.id] = time.monotonic()
         roles = {name: branch.roles.get(name) or Role(name, None, now) for name in look.roles}
         branch.roles = roles
-        known = {one.id: one.created_at for one in branch.databases.values()}
+        known = {one.name: one.created_at for one in branch.databases.values()}
         branch.databases = {
-            name: Database(oid, name, owner, known.get(oid, now)) for oid, name, owner in look.databases
+            name: Database(oid, name, owner, known.get(name, now)) for oid, name, owner in look.databases
         }
         branch.logical_size = look.logical_size
         if branch.first_position is None:
