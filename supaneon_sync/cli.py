@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -134,17 +135,15 @@ def _unknown_verb(name: str) -> ConfigError:
 
 def _sandbox(arguments: list[str], console: Console) -> int:
     """Hand over to the sandbox's own commands, which are an extra and imported by this verb alone."""
-    try:
-        commands = importlib.import_module(registry.SANDBOX)
-        return int(commands.main(arguments))
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("supaneon_sync"):
-            raise
+    missing = [name for name in registry.SANDBOX_NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
         console.err(
-            f"error (config, exit code 2): the sandbox needs the package {error.name}.\n"
+            f"error (config, exit code 2): the sandbox needs {', '.join(missing)}, which is not installed.\n"
             "What to do now: pip install 'supaneon-sync[sandbox]'"
         )
         return ConfigError.exit_code
+    try:
+        return int(importlib.import_module(registry.SANDBOX).main(arguments))
     except SupaneonError as error:
         console.err(f"error ({error.failure_kind}, exit code {error.exit_code}): {error}")
         return error.exit_code

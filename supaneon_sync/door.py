@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import sys
 import threading
@@ -112,14 +111,13 @@ def check_report_file(path: Path | None) -> None:
     """Raise ConfigError where the report could not be written: now, not after an hour's work."""
     if path is None:
         return
-    place = path.absolute().parent
-    while not place.exists():
-        place = place.parent
-    if path.is_dir() or not place.is_dir() or not os.access(place, os.W_OK):
+    try:
+        document.try_place(path)
+    except OSError as error:
         raise ConfigError(
-            f"The report cannot be written to {path}.",
+            f"The report cannot be written to {path}: {error.strerror}.",
             remedy="Set report-file to a file in a directory that this run may write to.",
-        )
+        ) from None
 
 
 def keep_report(path: Path | None, documents: Sequence[Mapping[str, object]], console: Console) -> bool:

@@ -39,7 +39,7 @@ def forms(value: str) -> tuple[str, ...]:
     The password inside a connection string counts as well. Never an empty or blank one.
     """
     found: list[str] = []
-    for plain in (value, *passwords_in(value)):
+    for plain in filter(str.strip, (value, *passwords_in(value))):
         encoded = quote(plain, safe="")
         lines = (plain, plain.strip(), *plain.splitlines(), *(line.strip() for line in plain.splitlines()))
         found.extend(lines)

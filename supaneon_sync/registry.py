@@ -146,7 +146,9 @@ def keeps_report(verb: Verb) -> bool:
 
 
 SANDBOX = "supaneon_sync.sandbox.commands"
-"""Where the verb `sandbox` is, which has commands of its own and needs an extra."""
+"""Where the verb `sandbox` is, which has commands of its own."""
+SANDBOX_NEEDS = ("starlette", "uvicorn", "trustme")
+"""The packages of the extra ``sandbox``."""
 
 
 def unknown_verb(what: str, name: str, *others: str) -> str:

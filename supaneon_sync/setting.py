@@ -45,17 +45,6 @@ class Setting:
         return f"INPUT_{self.name.upper()}"
 
 
-def choice(*allowed: str) -> Callable[[object], str]:
-    """Return the parser of one of the words that are allowed."""
-    def parse(value: object) -> str:
-        word = parse_text(value)
-        if word not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}{nearest(word, allowed)}")
-        return word
-
-    return parse
-
-
 def row(kind: str, parse: Callable[[object], Any], default: Any = None, **fields: Any) -> Any:
     """A row with a parser of its own. ``fields`` are those of `Setting`."""
     return dataclasses.field(default=default, metadata={"kind": kind, "parse": parse, **fields})
@@ -88,6 +77,18 @@ def count(default: int | None = None, **fields: Any) -> Any:
 def duration(default: timedelta | None = None, **fields: Any) -> Any:
     """A row with a length of time."""
     return row("duration", parse_duration, default, **fields)
+
+
+def choice(*allowed: str, default: str | None = None, **fields: Any) -> Any:
+    """A row with one of a few words."""
+
+    def parse(value: object) -> str:
+        word = parse_text(value)
+        if word not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}{nearest(word, allowed)}")
+        return word
+
+    return row("choice", parse, default, choices=allowed, **fields)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -61,7 +61,10 @@ def parse_count(value: object) -> int:
 
 def parse_positive(value: object) -> int:
     """Return a whole number, one or more."""
-    number = parse_count(value)
+    try:
+        number = parse_count(value)
+    except ValueError:
+        number = 0
     if number < 1:
         raise ValueError("must be a whole number, one or more")
     return number
@@ -154,9 +157,6 @@ def written(value: object) -> str:
 
 
 def _written_duration(value: timedelta) -> str:
-    seconds, text = int(value.total_seconds()), ""
-    for unit, size in _UNITS.items():
-        if unit != "w" or seconds % size == 0:
-            count, seconds = divmod(seconds, size)
-            text += f"{count}{unit}" if count else ""
-    return text or "0s"
+    seconds = int(value.total_seconds())
+    unit = next(unit for unit in "dhms" if seconds % _UNITS[unit] == 0) if seconds else "s"
+    return f"{seconds // _UNITS[unit]}{unit}"

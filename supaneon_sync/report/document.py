@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -96,6 +97,15 @@ def write(path: Path, content: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def try_place(path: Path) -> None:
+    """Raise OSError where ``write`` would; nothing but the directory is left behind."""
+    _prepare(path.absolute().parent)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+        pass
 
 
 def _prepare(directory: Path) -> tuple[int, int] | None:
