@@ -205,12 +205,14 @@ def test_a_day_of_changes_adds_changes_deletes_and_makes_a_table_and_another_day
         "public.activity_2026_01",
         "public.every_type",
     }.isdisjoint(changed)
-    ((users, profiles, old_tasks),) = server.execute(
+    ((users, profiles, old_tasks, old_comments),) = server.execute(
         "SELECT (SELECT count(*) FROM auth.users), (SELECT count(*) FROM profiles),"
-        " (SELECT count(*) FROM tasks WHERE id <= 9000)"
+        " (SELECT count(*) FROM tasks WHERE id <= 9000),"
+        " (SELECT count(*) FROM comments WHERE created_at < '2026-03-01')"
     )
     assert users == profiles == 2030
     assert old_tasks < 9000
+    assert old_comments < COUNTS["public.comments"] - 30
     primary.day_of_changes(server, day=2)
     assert server.execute("SELECT count(*) FROM announcements_2") == [(12,)]
 

@@ -204,9 +204,16 @@ def test_another_process_with_a_recycled_process_id_is_left_alone(
 ) -> None:
     server = make_server(15)
     server.stop()
-    (server.data / "postmaster.pid").write_text(f"{os.getpid()}\n")
-    assert not Server.open(binaries(15), server.data, server.port).running()
-    server.stop()
+    stranger = subprocess.Popen(("sleep", "60"))
+    try:
+        (server.data / "postmaster.pid").write_text(f"{stranger.pid}\n")
+        found = Server.open(binaries(15), server.data, server.port)
+        assert not found.running()
+        found.stop()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_a_path_too_long_for_a_socket_gets_a_short_private_place(
