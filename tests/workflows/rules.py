@@ -30,7 +30,8 @@ def read(path: Path) -> dict[str, Any]:
 
 def jobs(workflow: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the jobs by name."""
-    return workflow.get("jobs", {})
+    found: dict[str, dict[str, Any]] = workflow.get("jobs", {})
+    return found
 
 
 def steps(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
