@@ -84,9 +84,7 @@ def test_a_branch_is_a_copy_of_its_own_with_the_parents_roles_and_passwords(api:
     assert details["connection_parameters"]["password"] in at_parent
     query(at_parent, "truncate t")
     assert query(details["connection_uri"], "select count(*) from t") == [(10,)]
-    timelines = {
-        query(uri, "show neon.timeline_id")[0][0] for uri in (at_parent, details["connection_uri"])
-    }
+    timelines = {query(uri, "show neon.timeline_id")[0][0] for uri in (at_parent, details["connection_uri"])}
     assert len(timelines) == 2
 
 
