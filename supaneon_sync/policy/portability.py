@@ -8,7 +8,7 @@ blocker, because a copy without it would not be a copy.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from supaneon_sync.policy.entries import Entry, Section
@@ -92,7 +92,8 @@ def decide(
     """
     decisions: dict[int, Decision] = {}
     blockers: list[str] = []
-    for entry in entries:
+    for raw in entries:
+        entry = _placed(raw, decisions)
         decision = _decide(entry, inventory, target)
         missing = [
             decisions[need]
@@ -129,6 +130,14 @@ def decide(
     )
 
 
+def _placed(entry: Entry, decisions: dict[int, Decision]) -> Entry:
+    """Give an entry without a section of its own (a comment) that of what it is about."""
+    sections = [decisions[need].entry.section for need in entry.needs if need in decisions]
+    if entry.section is not Section.NONE or not sections:
+        return entry
+    return replace(entry, section=max(sections))
+
+
 def _root(decision: Decision, decisions: dict[int, Decision]) -> Decision:
     for need in sorted(decision.entry.needs):
         found = decisions.get(need)
@@ -154,6 +163,8 @@ def _decide(entry: Entry, inventory: Inventory, target: Target) -> Decision:
 def _session(entry: Entry, _: Inventory, __: Target) -> Decision | None:
     if entry.kind in SESSION:
         return Decision(entry, Fate.TRANSFORMED, "the copy's database and session are made alike")
+    if entry.kind == "COMMENT" and entry.tag.startswith("DATABASE "):
+        return Decision(entry, Fate.LEFT_OUT, "it is about the primary's database by name")
     if entry.kind in ROWS:
         return Decision(entry, Fate.TRANSFORMED, "rows and sequence readings are carried by the copy itself")
     return None

@@ -94,7 +94,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def parse(text: Secret, setting: str) -> Conninfo:
+def parse(text: Secret, setting: str, *, password_needed: bool = True) -> Conninfo:
     """Return what a connection string says. ``setting`` is named in the errors.
 
     Raises ConfigError; libpq's own message is not passed on, since it quotes the string.
@@ -106,6 +106,8 @@ def parse(text: Secret, setting: str) -> Conninfo:
             f"{setting} is not a connection string that libpq reads{_why(text, setting)}"
         ) from None
     for needed, what in (("host", "host"), ("user", "user"), ("password", "password")):
+        if needed == "password" and not password_needed:
+            continue
         if not found.get(needed) and not (needed == "host" and found.get("hostaddr")):
             raise ConfigError(f"{setting} names no {what}.", remedy=_shape())
     host = found.get("host") or found["hostaddr"]
@@ -120,7 +122,7 @@ def parse(text: Secret, setting: str) -> Conninfo:
         port=int(port),
         dbname=found.get("dbname") or found["user"],
         user=found["user"],
-        password=Secret(found["password"]),
+        password=Secret(found["password"]) if found.get("password") else None,
         options={key: value for key, value in found.items() if key not in known},
     )
 
@@ -154,7 +156,7 @@ def primary(text: Secret, *, ca_file: Path | None, insecure_loopback: bool) -> C
 
 def neon(uri: Secret, *, ca_file: Path) -> Conninfo:
     """Return how to reach a Neon compute: always ``verify-full`` against ``ca_file``."""
-    found = parse(uri, "the connection URI that Neon gave")
+    found = parse(uri, "the connection URI that Neon gave", password_needed=False)
     fixed = {
         "sslmode": "verify-full",
         "sslrootcert": str(_existing(ca_file, "NEON_CA_FILE")),

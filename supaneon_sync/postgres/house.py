@@ -17,10 +17,11 @@ _LOCK = 0x7375_7061_6E65_6F6E
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS supaneon;
 CREATE TABLE IF NOT EXISTS supaneon.marker (
-  only boolean PRIMARY KEY DEFAULT true CHECK (only),
-  layout integer NOT NULL, project text NOT NULL, made_at timestamptz NOT NULL, tool text NOT NULL);
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+  layout integer NOT NULL, project text NOT NULL, database text NOT NULL,
+  made_at timestamptz NOT NULL, tool text NOT NULL);
 CREATE TABLE IF NOT EXISTS supaneon.manifest (
-  only boolean PRIMARY KEY DEFAULT true CHECK (only),
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
   digest text NOT NULL, body text NOT NULL, written_at timestamptz NOT NULL);
 CREATE TABLE IF NOT EXISTS supaneon.ledger (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -39,22 +40,25 @@ class House:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def build(self, project: str, tool: str, now: datetime) -> None:
-        """Make the tables and write the marker: the first thing that is done to a new mirror."""
+    def build(self, project: str, database: str, tool: str, now: datetime) -> None:
+        """Make the tables and write the marker: the first thing that is done to a new mirror.
+
+        ``database`` is the one database beside this one that is ours to change.
+        """
         with self.session.transaction():
             self.session.execute(_TABLES)
             self.session.execute(
-                "INSERT INTO supaneon.marker (layout, project, made_at, tool) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT DO NOTHING",
-                (LAYOUT, project, now, tool),
+                "INSERT INTO supaneon.marker (layout, project, database, made_at, tool)"
+                " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (LAYOUT, project, database, now, tool),
             )
 
-    def layout(self) -> int | None:
-        """Return the marker's layout version, None where there is no marker."""
+    def marker(self) -> tuple[int, str] | None:
+        """Return the marker's layout version and our database's name, None where there is no marker."""
         if self.session.value("SELECT to_regclass('supaneon.marker')") is None:
             return None
-        rows = self.session.query("SELECT layout FROM supaneon.marker")
-        return int(rows[0][0]) if rows else None
+        rows = self.session.query("SELECT layout, database FROM supaneon.marker")
+        return (int(rows[0][0]), str(rows[0][1])) if rows else None
 
     def lock(self) -> None:
         """Take the lock that lets one run at a time change the mirror, and end our other backends there.
@@ -95,7 +99,7 @@ class House:
         """Store the manifest of what has just been proved."""
         self.session.execute(
             "INSERT INTO supaneon.manifest (digest, body, written_at) VALUES (%s, %s, %s)"
-            " ON CONFLICT (only) DO UPDATE SET (digest, body, written_at) ="
+            " ON CONFLICT (singleton) DO UPDATE SET (digest, body, written_at) ="
             " (EXCLUDED.digest, EXCLUDED.body, EXCLUDED.written_at)",
             (digest, body, now),
         )
@@ -113,6 +117,10 @@ class House:
             "SELECT at, kind, subject, verdict, details FROM supaneon.ledger ORDER BY id"
         )
         return tuple(LedgerRow(*row) for row in rows)
+
+    def timeline(self) -> str:
+        """Return Neon's id of the branch's own history, '' on a server that is not Neon's."""
+        return str(self.session.value("SELECT coalesce(current_setting('neon.timeline_id', true), '')"))
 
     def flushed_lsn(self) -> str:
         """Return the LSN up to which everything committed is safe: where a branch may be cut."""

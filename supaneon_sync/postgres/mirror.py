@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psycopg2 import sql
 
 from supaneon_sync.errors import NeonError
-from supaneon_sync.policy.facts import Locale, Target
+from supaneon_sync.policy.facts import Locale, Relation, Target
 from supaneon_sync.postgres.crew import tolerated
 from supaneon_sync.postgres.restore import APPLICATION_PATH
 from supaneon_sync.postgres.session import Session
@@ -19,6 +21,10 @@ SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relname
      + (SELECT count(*) FROM pg_namespace
         WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public'))
 """
+_CREATABLE = """
+SELECT DISTINCT name FROM pg_available_extension_versions
+WHERE trusted OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+"""
 _NOT_OFFERED = ("22023", "42704", "0A000", "42602")
 
 
@@ -28,14 +34,17 @@ def is_empty(session: Session) -> bool:
 
 
 def describe(session: Session, owner: str) -> Target:
-    """Return what the target offers: its major, its extensions, what its owner may create."""
+    """Return what the target offers: its major, its extensions, what its owner may create.
+
+    Neon marks what it allows as trusted in its own builds, and names an allow-list besides.
+    """
     major, bypass = session.one(
         "SELECT current_setting('server_version_num')::int / 10000,"
         " (SELECT rolsuper OR rolbypassrls AND current_setting('server_version_num')::int >= 160000"
         "  FROM pg_roles WHERE rolname = current_user)"
     )
     allowed = session.value("SELECT current_setting('neon.allowed_extensions', true)")
-    there = {row[0] for row in session.query("SELECT name FROM pg_available_extensions")}
+    there = {row[0] for row in session.query(_CREATABLE)}
     names = there & {name.strip() for name in allowed.split(",")} if allowed else there
     return Target(major=major, extensions=frozenset(names), owner=owner, can_create_bypassrls=bool(bypass))
 
@@ -71,3 +80,19 @@ def _alike(locale: Locale) -> sql.Composable:
     )
     option = {"i": " ICU_LOCALE {}", "b": " BUILTIN_LOCALE {}"}.get(locale.provider)
     return words + sql.SQL(option).format(sql.Literal(locale.locale)) if option else words
+
+
+def has_database(session: Session, name: str) -> bool:
+    """Say whether the server has a database of this name."""
+    return bool(session.value("SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (name,)))
+
+
+def unexpected_rows(session: Session, tables: Sequence[Relation]) -> list[str]:
+    """Return a sentence for each table that should have come without rows and has some."""
+    return [
+        f"{table.label} should be empty on the copy and is not"
+        for table in tables
+        if session.value(
+            sql.SQL("SELECT EXISTS (SELECT FROM ONLY {})").format(sql.Identifier(table.schema, table.name))
+        )
+    ]

@@ -1,0 +1,160 @@
+"""From a proved mirror to a backup: manifest, cut, identity, and the rename that is the commit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, timedelta
+from typing import Any
+
+from supaneon_sync import __version__
+from supaneon_sync.errors import SupaneonError
+from supaneon_sync.neon_client import BranchRequest
+from supaneon_sync.operations.mirroring import HeldMirror
+from supaneon_sync.operations.standby import Doors, Standby, StandingBackup
+from supaneon_sync.operations.syncing import Proved
+from supaneon_sync.policy import marks, names
+from supaneon_sync.policy.backups import Backup
+from supaneon_sync.policy.marks import Mark
+from supaneon_sync.postgres.conninfo import Conninfo
+from supaneon_sync.report import ledger, manifest
+from supaneon_sync.report.ledger import LedgerRow
+
+STAGING_LIFE = timedelta(hours=6)
+"""A staging branch that its run left behind expires by itself after this."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A backup that stands, the way to it, and its manifest."""
+
+    backup: StandingBackup
+    doors: Doors
+    document: Mapping[str, Any]
+
+
+def sweep(standby: Standby, held: HeldMirror) -> list[str]:
+    """Remove what killed runs left: staging branches of ours under this mirror. Return their names."""
+    swept = []
+    for branch in standby.branches():
+        said = marks.read(branch.annotations)
+        ours = said is not None and said.kind == marks.BACKUP and branch.parent_id == held.branch.id
+        if names.staging_moment(branch.name) is not None and ours and not branch.protected:
+            standby.client.delete_branch(standby.project.id, branch.id)
+            swept.append(branch.name)
+    return swept
+
+
+def publish(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninfo) -> Published:
+    """Cut a branch from the proved mirror and give it a backup's name once it is complete.
+
+    Raises QuotaError at the branch limit; whatever fails, no backup's name is given out.
+    """
+    run = standby.run
+    run.progress.step("Write the manifest and cut the branch")
+    moment = proved.snapshot.time.astimezone(UTC).replace(microsecond=0)
+    document = describe(standby, held, proved, primary)
+    body = manifest.canonical(document)
+    digest = manifest.digest(body)
+    now = run.clock()
+    with held.session.transaction():
+        held.house.write_manifest(digest, body, now)
+        held.house.record(LedgerRow(now, ledger.BACKUP, names.backup(moment), "proved", {"manifest": digest}))
+    held.keeper.check()
+    held.house.still_locked()
+    run.stop.check()
+    mark = Mark(marks.BACKUP, __version__, digest, moment, run.url or "")
+    request = BranchRequest(
+        name=names.staging(moment),
+        parent_id=held.branch.id,
+        parent_lsn=held.house.flushed_lsn(),
+        expires_at=now + STAGING_LIFE,
+        annotations=mark.pairs(),
+        with_endpoint=True,
+    )
+    staged = standby.client.create_branch(standby.project.id, request).branch
+    standing = StandingBackup(Backup(names.backup(moment), moment), staged, mark)
+    try:
+        return _commit(standby, held, standing, document)
+    except BaseException:
+        with suppress(SupaneonError):
+            standby.client.delete_branch(standby.project.id, staged.id)
+        raise
+
+
+def _commit(
+    standby: Standby, held: HeldMirror, staged: StandingBackup, document: Mapping[str, Any]
+) -> Published:
+    name = staged.backup.name
+    doors = standby.doors(staged.branch)
+    standby.run.progress.step(f"Read the manifest through the branch's own URI, then name it {name}")
+    standby.prove_identity(staged, doors.direct)
+    standby.run.stop.check()
+    committed = standby.client.commit_branch(standby.project.id, staged.branch.id, name)
+    now = standby.run.clock()
+    with suppress(SupaneonError):
+        held.house.record(LedgerRow(now, ledger.BACKUP, name, "published", {"branch": committed.id}))
+    return Published(replace(staged, branch=committed), doors, document)
+
+
+def describe(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninfo) -> dict[str, Any]:
+    """Return the manifest: what the backup holds, how that was proved, and what it does not hold."""
+    facts = proved.inventory
+    where = f"{primary.host}:{primary.port}/{primary.dbname}"
+    return {
+        "format": manifest.FORMAT,
+        "tool": {"version": __version__, "pg_dump": proved.client.version},
+        "run": standby.run.url or "",
+        "primary": {
+            "host_sha256": hashlib.sha256(where.encode()).hexdigest(),
+            "database": facts.database,
+            "version": facts.version,
+            "system_identifier": facts.system_identifier,
+            "lsn": proved.snapshot.lsn,
+            "size_bytes": facts.size,
+        },
+        "snapshot_time": proved.snapshot.time.astimezone(UTC).isoformat(),
+        "target": {"database": held.door.dbname, "major": held.target.major, "project": standby.project.id},
+        "mirror_timeline": held.house.timeline(),
+        "seed": [proved.seed.first, proved.seed.second],
+        "tables": [
+            {
+                "schema": one.table.schema,
+                "name": one.table.name,
+                "rows": one.source.rows,
+                "fingerprint": one.source.digest,
+                "bytes": one.bytes,
+            }
+            for one in proved.tables
+        ],
+        "tables_without_rows": [{"name": table.label, "reason": why} for table, why in proved.plan.rowless],
+        "sequences": [
+            {"name": one.label, "last_value": one.last_value, "is_called": one.is_called}
+            for one in proved.readings
+        ],
+        "materialized_views": [view.label for view in proved.plan.materialized_views],
+        "schema": {
+            "archive": proved.archive_digest,
+            "mirror": proved.mirror_digest,
+            "fates": dict(Counter(decision.fate.value for decision in proved.plan.decisions)),
+        },
+        "left_out": [
+            {
+                "kind": decision.entry.kind.lower(),
+                "name": decision.entry.name,
+                "reason": decision.reason,
+                "told": decision.told,
+            }
+            for decision in proved.plan.decisions
+            if decision.fate.value == "left out"
+        ],
+        "violations": [
+            {"kind": one.entry.kind.lower(), "name": one.entry.name, "outcome": one.outcome}
+            for one in proved.violations
+        ],
+        "roles": [role.name for role in proved.plan.roles],
+        "notes": list(proved.notes),
+    }

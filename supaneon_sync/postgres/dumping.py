@@ -1,0 +1,69 @@
+"""The schema of a database as pg_dump sees it: an archive's table of contents, rows never touched."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from supaneon_sync.errors import NeonError, PrimaryError, SupaneonError
+from supaneon_sync.postgres import archive, clients
+from supaneon_sync.postgres.archive import Archive
+from supaneon_sync.postgres.clients import Clients
+from supaneon_sync.postgres.conninfo import Conninfo
+from supaneon_sync.postgres.failures import Side
+from supaneon_sync.run import Stop
+
+
+def dump_schema(
+    where: Conninfo,
+    side: Side,
+    client: Clients,
+    *,
+    stop: Stop,
+    snapshot: str | None = None,
+    lock_wait: timedelta = timedelta(minutes=2),
+) -> Archive:
+    """Return the schema of a database, read in ``snapshot`` if one is named.
+
+    Raises PrimaryError or NeonError when pg_dump fails or says anything that is not expected; an
+    archive that it leaves behind then is never read.
+    """
+    kind = PrimaryError if side is Side.PRIMARY else NeonError
+
+    def failure(said: str) -> SupaneonError:
+        text = said.replace(where.password.reveal(), "***") if where.password else said
+        return kind(
+            f"pg_dump {client.version} could not read the schema of {side.value}: {text}",
+            remedy=_remedy(text),
+        )
+
+    with tempfile.TemporaryDirectory(prefix="supaneon-") as directory:
+        path = Path(directory) / "schema.dump"
+        arguments = [
+            str(client.tool("pg_dump")),
+            "--schema-only",
+            "--format=custom",
+            "--compress=0",
+            "--no-password",
+            "--no-subscriptions",
+            f"--lock-wait-timeout={int(lock_wait.total_seconds() * 1000)}",
+            f"--file={path}",
+        ]
+        if snapshot is not None:
+            arguments.append(f"--snapshot={snapshot}")
+        clients.run(arguments, environment=_environment(where, client), stop=stop, failure=failure)
+        return archive.read(path)
+
+
+def _environment(where: Conninfo, client: Clients) -> Mapping[str, str]:
+    return {"LC_ALL": "C", "PGAPPNAME": "supaneon-sync schema"} | client.environment() | where.environment()
+
+
+def _remedy(text: str) -> str:
+    if "permission denied" in text:
+        return "Grant the role what the message names; supaneon-sync validate-config tells what it lacks."
+    if "statement timeout" in text or "lock timeout" in text:
+        return "A migration holds a table locked. Run it again when that is over, or raise --lock-wait."
+    return "Run it again; if it recurs, read the message above."
