@@ -24,7 +24,7 @@ def plain(one: StandingBackup, now: datetime) -> dict[str, str]:
 def connection(doors: Doors) -> dict[str, str]:
     """Return what may be told openly of the way to a backup."""
     return {
-        "connection-uri-without-password": doors.direct.without_password(),
+        "connection-uri-without-password": doors.for_application(doors.direct).without_password(),
         "host": doors.direct.host,
         "pooled-host": doors.pooled.host,
         "database": doors.direct.dbname,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import certifi
 
@@ -233,23 +234,38 @@ class Standby:
         with self.connect(door, purpose, database=names.HOUSE_DATABASE) as opened:
             yield House(opened)
 
-    def prove_identity(self, one: StandingBackup, door: Conninfo) -> Mapping[str, object]:
+    def prove_identity(self, one: StandingBackup, door: Conninfo) -> Mapping[str, Any]:
         """Return the backup's manifest after proving that ``door`` leads to this very branch.
 
-        The API says which branch the compute belongs to; the manifest read through the URI must have
-        the digest that was written on the branch at its birth. Raises DataDiffers or Refused.
+        The API says whose compute the host is and what the branch was cut from; the manifest read
+        through the URI must have the digest that was written on the branch at its birth, which SQL
+        cannot change; on Neon the history must not be the mirror's. Raises DataDiffers or Refused.
         """
+        self._prove_parent(one)
         with self.house(door, "identity") as house:
             stored = house.manifest()
-            if stored is None:
-                raise Refused(f"{one.name} holds no manifest.", remedy="Do not use it; take another backup.")
             timeline = house.timeline()
+        if stored is None:
+            raise Refused(f"{one.name} holds no manifest.", remedy="Do not use it; take another backup.")
         document = manifest.read(stored[1], one.mark.manifest)
         if timeline and timeline == document.get("mirror_timeline"):
-            raise Refused(
-                f"The URI of {one.name} leads to the mirror.", remedy="Run it again; tell us if it recurs."
-            )
+            raise Refused(f"The URI of {one.name} leads to the mirror.", remedy="Run it again.")
         return document
+
+    def _prove_parent(self, one: StandingBackup) -> None:
+        now = self.client.branch(self.project.id, one.branch.id)
+        parent = self.client.branch(self.project.id, now.parent_id) if now.parent_id else None
+        said = marks.read(parent.annotations) if parent else None
+        if (
+            now.default
+            or said is None
+            or said.kind != marks.MIRROR
+            or now.annotations != one.branch.annotations
+        ):
+            raise Refused(
+                f"{one.name} was not cut from this project's mirror, or has changed since it was listed.",
+                remedy="Do not use it; take another backup.",
+            )
 
 
 @contextmanager

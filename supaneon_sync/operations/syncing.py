@@ -294,7 +294,7 @@ class Sync:
             )
             raise DataDiffers(
                 f"The copy is not equal to the primary's snapshot: {shown}.",
-                remedy="Nothing was published, earlier backups are untouched. Run it again; tell us if it recurs.",
+                remedy="Nothing was published; earlier backups stand. Run it again; tell us if it recurs.",
                 differences=list(problems),
             )
         return found.digest()
