@@ -1,0 +1,106 @@
+"""Every example workflow, run by act as it stands, against a sandbox. Nothing secret is in any log."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from supaneon_sync import registry
+from supaneon_sync.sandbox.testing import Sandbox
+from tests.act.conftest import Act, Done
+from tests.workflows.rules import EXAMPLES
+
+BACKUP = re.compile(r"backup-\d{8}T\d{6}Z")
+
+
+def there(*operations: str) -> pytest.MarkDecorator:
+    """Mark a test that waits for operations: expected to fail until they are there."""
+    missing = [one for one in operations if registry.find(one) is None]
+    return pytest.mark.xfail(bool(missing), strict=True, reason=f"waiting for {', '.join(missing)}")
+
+
+def check(done: Done, sandbox: Sandbox) -> None:
+    """Demand success, and a log in which none of the sandbox's secrets is."""
+    assert done.code == 0, done.log
+    passwords = [
+        role.password for branch in sandbox.plane.state.branches.values() for role in branch.roles.values()
+    ]
+    secrets = [sandbox.key, sandbox.primary_password, *filter(None, passwords)]
+    assert [secret for secret in secrets if secret in done.log] == []
+
+
+@there("backup")
+def test_backup_by_schedule(act: Act, standby: Sandbox) -> None:
+    before = standby.names()
+    check(act("backup.yml", "schedule"), standby)
+    assert any(BACKUP.fullmatch(name) for name in standby.names() - before)
+
+
+@there("backup", "resolve")
+def test_a_backup_in_one_job_is_used_in_the_next(act: Act, standby: Sandbox) -> None:
+    before = standby.names()
+    done = act("backup-and-deploy.yml", "workflow_dispatch")
+    check(done, standby)
+    (made,) = (name for name in standby.names() - before if BACKUP.fullmatch(name))
+    assert f"would now be deployed against {made}" in done.log
+
+
+@there("backup")
+def test_a_migration_waits_for_its_backup(act: Act, standby: Sandbox) -> None:
+    before = standby.names()
+    done = act("pre-migration.yml", "workflow_dispatch")
+    check(done, standby)
+    (made,) = (name for name in standby.names() - before if BACKUP.fullmatch(name))
+    assert f"The state before the migration stands as {made}" in done.log
+
+
+@there("backup")
+def test_the_reusable_workflow(act: Act, standby: Sandbox) -> None:
+    project = standby.environment["NEON_PROJECT_ID"]
+    check(act("reusable-backup.yml", "workflow_call", {"neon-project-id": project}), standby)
+
+
+@there("restore-test")
+def test_restore_test_on_demand(act: Act, standby: Sandbox) -> None:
+    check(act("restore-test.yml", "workflow_dispatch"), standby)
+
+
+@there("list")
+def test_freshness_is_content_with_a_new_backup(act: Act, standby: Sandbox) -> None:
+    check(act("freshness.yml", "schedule"), standby)
+
+
+@there("prune")
+def test_prune_shows_its_plan(act: Act, standby: Sandbox) -> None:
+    before = standby.names()
+    check(act("prune.yml", "workflow_dispatch", {"dry-run": "true"}), standby)
+    assert standby.names() == before
+
+
+@there("backup", "restore-test", "prune")
+def test_the_whole_night(act: Act, standby: Sandbox) -> None:
+    before = standby.names()
+    done = act("nightly.yml", "schedule", file="keep-last: 5\n")
+    check(done, standby)
+    assert any(BACKUP.fullmatch(name) for name in standby.names() - before)
+    assert "kept=" in done.log
+
+
+def test_every_example_has_a_test() -> None:
+    tested = {
+        "backup.yml",
+        "backup-and-deploy.yml",
+        "pre-migration.yml",
+        "reusable-backup.yml",
+        "restore-test.yml",
+        "freshness.yml",
+        "prune.yml",
+        "nightly.yml",
+    }
+    assert {path.name for path in EXAMPLES} == tested
+
+
+def test_a_secret_in_a_log_is_noticed(standby: Sandbox) -> None:
+    with pytest.raises(AssertionError):
+        check(Done(0, f"the key is {standby.key}"), standby)
