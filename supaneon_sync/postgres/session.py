@@ -44,6 +44,7 @@ PINNED: tuple[tuple[str, str], ...] = (
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
     ("transaction_timeout", "0"),
+    ("client_connection_check_interval", "5s"),
 )
 """What every session sets, so that neither text nor plan depends on a server's defaults. Settings
 that a server's version does not have are passed over. Supabase's servers default to

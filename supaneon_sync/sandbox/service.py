@@ -22,7 +22,7 @@ from supaneon_sync.sandbox.certificates import certificates
 from supaneon_sync.sandbox.cluster import Clusters, free_port
 from supaneon_sync.sandbox.limits import PLANS
 from supaneon_sync.sandbox.plane import Plane
-from supaneon_sync.sandbox.server import TLS, Server
+from supaneon_sync.sandbox.server import TLS, Server, client_directories
 from supaneon_sync.sandbox.state import (
     Branch,
     Clock,
@@ -110,11 +110,22 @@ class Service:
             "NEON_API_KEY": self.key,
             "NEON_PROJECT_ID": self.plane.state.project.id,
             "NEON_CA_FILE": str(self.ca_file),
+            "SUPANEON_CLIENTS": str(self._clients()),
         }
         if self.primary_server:
             variables["SUPABASE_DATABASE_URL"] = self.primary_url
             variables["SUPABASE_CA_FILE"] = str(self.ca_file)
         return variables
+
+    def _clients(self) -> Path:
+        """Return a directory that holds PostgreSQL's programs, one directory a major version."""
+        place = self.directory / "clients"
+        place.mkdir(exist_ok=True)
+        for major, programs in client_directories().items():
+            link = place / str(major)
+            if not link.is_symlink():
+                link.symlink_to(programs.parent)
+        return place
 
     @property
     def primary_url(self) -> str:
