@@ -153,8 +153,11 @@ def _check_path(plane: Plane, path: Mapping[str, str]) -> None:
     for name in ("project", "branch", "endpoint", "operation"):
         if name in path and not _ID.fullmatch(path[name]):
             raise ApiError(404, "this route does not exist")
-    if "project" in path and account.known_project(plane, path["project"]) is not plane.state.project:
-        raise not_found("project")
+    if "project" not in path:
+        return
+    project = account.known_project(plane, path["project"])
+    if len(path) > 1 and project is not plane.state.project:
+        raise not_found("project")  # the others exist to be listed and looked at
 
 
 async def _body(request: Request) -> Any:
