@@ -25,16 +25,18 @@ if [ -t 1 ]; then bold=$'\033[1m'; plain=$'\033[0m'; fi
 title() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
 show() { printf '%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
 has() { supaneon-sync --help | grep -qE "^  $1 "; }
-# uri NAME: the connection URI of the newest healthy backup into the variable NAME; never on a command line.
+# uri: the connection URI of the newest healthy backup into BACKUP_URI; never on a command line.
 uri() {
-  printf -v "$1" '%s' "$(supaneon-sync resolve --json \
-    | python -c 'import json, sys; print(json.load(sys.stdin)["outputs"]["connection-uri"])')"
-  export "${1?}"
+  local answer
+  answer=$(supaneon-sync resolve --json)
+  BACKUP_URI=$(python -c 'import json, sys; print(json.load(sys.stdin)["outputs"]["connection-uri"])' <<< "$answer")
+  export BACKUP_URI
 }
 
 title "A sandbox: a Supabase-shaped primary, and Neon's API over local PostgreSQL"
 printf "%s$ eval \"\$(supaneon-sync sandbox up)\"%s\n" "$bold" "$plain"
-eval "$(supaneon-sync sandbox up --state "$work/sandbox")"
+variables=$(supaneon-sync sandbox up --state "$work/sandbox") # a failure stops here; inside eval it would not
+eval "$variables"
 
 if has validate-config; then
   title "The doctor: is everything in order?"
@@ -46,7 +48,7 @@ show supaneon-sync backup-run
 
 title "Where would the application be pointed?"
 show supaneon-sync list
-uri BACKUP_URI
+uri
 echo "The rows, through the URI that resolve gives:"
 python demo/look.py rows BACKUP_URI
 
@@ -55,7 +57,7 @@ python demo/look.py day
 sleep 1 # a backup's name has whole seconds
 title "The second backup"
 show supaneon-sync backup-run
-uri BACKUP_URI
+uri
 python demo/look.py rows BACKUP_URI
 
 if has restore-test; then

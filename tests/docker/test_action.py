@@ -32,7 +32,7 @@ def test_without_secrets_it_says_what_is_missing(runner: Runner) -> None:
     assert "NEON_API_KEY is missing" in step.log
     assert "::error" in step.log
     assert step.outputs["failure-kind"] == "config"
-    assert "NEON_API_KEY" in step.summary
+    assert "neon-api-key" in step.summary
 
 
 @there("backup")
