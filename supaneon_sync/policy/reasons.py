@@ -144,7 +144,7 @@ def give_way(ordered: Sequence[Backup], kept: Kept, minimum: int, room: int) -> 
     healthy = [b for b in ordered if b.healthy and kinds[b.name] - {Kind.HOLD}]
     frozen = [b for b in healthy if Kind.FROZEN in kinds[b.name] and not kinds[b.name] & _RULES]
     unproven = [b for b in healthy[1:] if b.drill is None and kinds[b.name] <= _RULES]
-    most = min(excess - len(gone), len(frozen), len(healthy) - minimum)
+    most = min(excess - len(gone), len(healthy) - minimum) if frozen else 0
     gone |= dict.fromkeys(_oldest(unproven, most), "gives way in a full project: proven ones are frozen")
     return gone
 

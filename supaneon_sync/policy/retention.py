@@ -14,10 +14,10 @@ the rules stand the promises, which no rule and no number can take back:
 - the newest failed backup stays as evidence, other failed ones for ``keep_failed``;
 - what is pinned, protected, serving, a parent, being drilled, incomplete or dated in the future stays.
 
-One thing gives way, and only where a project is full (``room``), because a project without a free
+Two things give way, and only where a project is full (``room``), because a project without a free
 branch can neither back up nor drill, and so could never leave that state: first failed backups that
-are kept for their youth alone; then, while proven backups are frozen beyond what the rules keep, as
-many unproven ones, oldest first. Neither the newest nor the minimum ever gives way.
+are kept for their youth alone; then, while the freeze keeps proven backups beyond what the rules
+keep, unproven ones, oldest first. Neither the newest nor the minimum ever gives way.
 
 The calendar rules follow the semantics that restic documents for ``forget``.
 """
