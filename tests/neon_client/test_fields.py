@@ -7,15 +7,16 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supaneon_sync.neon_client.fields import Fields, Malformed
 from supaneon_sync.neon_client.model import Branch, Database, Endpoint, Operation, Project, Role
 
+_TEXT = st.text("aZ0 é\n:-", max_size=8)
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=4),
     max_leaves=8,
 )
 _NAMES = st.sampled_from(
@@ -80,6 +81,7 @@ def test_a_field_of_the_wrong_type_is_malformed(read, value) -> None:  # type: i
 
 
 @given(st.dictionaries(_NAMES, _JSON))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_object_whatever_breaks_the_reading_otherwise(value: dict[str, object]) -> None:
     fields = Fields(json.loads(json.dumps(value)), "answer")
     readers = [Project.read, Endpoint.read, Database.read, Role.read, Operation.read]

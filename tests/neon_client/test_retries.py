@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supaneon_sync.neon_client.retries import Budget, Mishap, Pace, Patience, Then, retry_after, rule_for
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+WORDS = st.text("Sun, 22Nov10:GMT+-é\n_EXCEDLIMT", max_size=40)
 
 ALWAYS = [423, 429, 503]
 LOOKED_UP = [408, 500, 502, 504, 520, 524]
@@ -50,7 +53,8 @@ def test_only_a_connection_that_was_never_made_is_harmless_among_mishaps() -> No
     }
 
 
-@given(st.integers(100, 599), st.text(max_size=40), st.text(max_size=40), st.booleans())
+@UNHURRIED
+@given(st.integers(100, 599), WORDS, WORDS, st.booleans())
 def test_every_status_has_an_answer(status: int, code: str, message: str, new: bool) -> None:
     rule = rule_for(status, code, message, new)
     if status < 400:
@@ -78,12 +82,14 @@ def test_retry_after_is_seconds_or_a_date(
     assert retry_after(header, date) == seconds
 
 
-@given(st.text(max_size=60), st.text(max_size=60))
+@UNHURRIED
+@given(WORDS, WORDS)
 def test_no_header_breaks_the_reading_of_retry_after(header: str, date: str) -> None:
     wait = retry_after(header, date)
     assert wait is None or wait >= 0
 
 
+@UNHURRIED
 @given(
     st.lists(st.tuples(st.sampled_from(Budget), st.none() | st.floats(0, 50)), min_size=1, max_size=400),
     st.floats(0, 1),
