@@ -141,7 +141,7 @@ def _route(plane: Plane, method: str, path: str, verb: Verb) -> Route:
 
     async def answer(request: Request) -> Response:
         body = await _body(request)
-        _check_path(plane, request.path_params)
+        _check_path(plane, path, request.path_params)
         call = Call(plane, request.path_params, dict(request.query_params), body)
         shape = await run_in_threadpool(verb, call)
         return Response(status_code=204) if shape is None else JSONResponse(shape, status)
@@ -149,14 +149,14 @@ def _route(plane: Plane, method: str, path: str, verb: Verb) -> Route:
     return Route(path, answer, methods=[method])
 
 
-def _check_path(plane: Plane, path: Mapping[str, str]) -> None:
+def _check_path(plane: Plane, route: str, path: Mapping[str, str]) -> None:
     for name in ("project", "branch", "endpoint", "operation"):
         if name in path and not _ID.fullmatch(path[name]):
             raise ApiError(404, "this route does not exist")
     if "project" not in path:
         return
     project = account.known_project(plane, path["project"])
-    if len(path) > 1 and project is not plane.state.project:
+    if route != PREFIX + _P and project is not plane.state.project:
         raise not_found("project")  # the others exist to be listed and looked at
 
 

@@ -147,3 +147,4 @@ def test_the_project_can_be_made_to_say_something_else_and_others_can_be_listed(
     other = api.session.post(base + "/projects", json={"name": "other"}).json()["project"]["id"]
     assert [one["name"] for one in api.get("!/projects")["projects"]] == ["sandbox", "other"]
     assert api.get(f"!/projects/{other}")["project"]["name"] == "other"
+    api.refused(404, "GET", f"!/projects/{other}/branches")
