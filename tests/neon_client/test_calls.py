@@ -331,3 +331,54 @@ def test_operations_are_listed_newest_first_without_repeating_the_last_page(
 
 def test_a_branch_can_be_told_as_json(api: NeonClient) -> None:
     assert json.dumps(api.default_branch(PROJECT).annotations) == "{}"
+
+
+def test_branches_are_paged_in_an_order_that_updates_do_not_shuffle(api: NeonClient, neon: TinyNeon) -> None:
+    api.branches(PROJECT, search="back")
+    assert neon.seen[0].query == {
+        "limit": "100",
+        "sort_by": "created_at",
+        "sort_order": "asc",
+        "search": "back",
+    }
+
+
+def test_two_branches_of_one_name_are_an_error_and_none_is_picked(api: NeonClient, neon: TinyNeon) -> None:
+    neon.add_branch("backup-1")
+    neon.add_branch("backup-1")
+    with pytest.raises(NeonError, match="2 branches named backup-1"):
+        api.find_branch(PROJECT, "backup-1")
+
+
+def test_operations_are_polled_slower_and_slower_but_every_two_seconds(
+    api: NeonClient, neon: TinyNeon, time: FakeTime
+) -> None:
+    neon.statuses["slow"] = ["running"] * 20 + ["finished"]
+    api.await_operations(PROJECT, [api.operation(PROJECT, neon.operation("slow")["id"])])
+    assert time.waits[0] == pytest.approx(0.2)
+    assert time.waits == sorted(time.waits)
+    assert time.waits[-1] == 2.0
+
+
+def test_a_branch_that_is_still_being_made_is_waited_for(
+    api: NeonClient, neon: TinyNeon, time: FakeTime
+) -> None:
+    young = Fault(
+        method="GET",
+        path=r"/branches/br-[^/]*$",
+        change=lambda answer: answer | {"branch": answer["branch"] | {"current_state": "init"}},
+    )
+    neon.faulty(young, young)
+    assert api.create_branch(PROJECT, BranchRequest("b")).branch.current_state == "ready"
+    neon.faulty(*[young] * 1000)
+    with pytest.raises(NeonError, match="still being made") as caught:
+        api.create_branch(PROJECT, BranchRequest("c"))
+    assert caught.value.evidence["branch_id"] == neon.named("c")[0]["id"]
+
+
+def test_a_wrong_key_is_told_as_such_even_where_the_project_is_not_named(
+    api: NeonClient, neon: TinyNeon
+) -> None:
+    neon.faulty(error(401, "supplied credentials do not pass authentication"))
+    with pytest.raises(NeonError, match="NEON_API_KEY"):
+        api.only_project()

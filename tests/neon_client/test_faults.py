@@ -6,6 +6,7 @@ import json
 import socket
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -393,9 +394,10 @@ def test_no_connection_at_all_is_said_so_and_nothing_was_changed(time: FakeTime)
 def test_a_server_whose_certificate_is_not_trusted_gets_nothing(
     neon: TinyNeon, base: str, time: FakeTime
 ) -> None:
-    with pytest.raises(NeonError):
+    with pytest.raises(NeonError, match="certificate was not accepted"):
         client(base.replace("http", "https"), time, Patience(outage=1)).project(PROJECT)
     assert not neon.seen
+    assert not time.waits
 
 
 def every_trace(error: BaseException) -> str:
@@ -441,3 +443,61 @@ def test_neither_key_nor_password_is_in_any_error(
     assert KEY not in told
     assert PASSWORD not in told
     json.dumps({name: str(value) for name, value in caught.value.evidence.items()})
+
+
+def test_a_role_found_after_a_lost_answer_gets_a_new_password_where_neon_stores_none(
+    api: NeonClient, neon: TinyNeon
+) -> None:
+    ident = neon.add_branch("one")["id"]
+    neon.faulty(
+        Fault(method="POST", path="/roles$", drop=True, processed=True),
+        error(412, "project does not store passwords", path="reveal_password"),
+    )
+    role = api.create_role(PROJECT, ident, "app")
+    assert role.password is not None
+    assert len(neon.sent("POST", "reset_password")) == 1
+
+
+def test_a_read_only_endpoint_is_not_taken_for_the_one_whose_creation_was_lost(
+    api: NeonClient, neon: TinyNeon
+) -> None:
+    ident = neon.add_branch("one")["id"]
+    reader = neon.add_endpoint(ident)
+    reader["type"] = "read_only"
+    alone = Fault(200, {"endpoints": [dict(reader)]}, method="GET", path="/endpoints$")
+    neon.faulty(Fault(method="POST", path="/endpoints$", drop=True), alone)
+    neon.endpoints.clear()
+    assert api.create_endpoint(PROJECT, ident).id != reader["id"]
+
+
+@pytest.mark.parametrize("lost", [DROPPED, DROPPED_AFTER])
+def test_starting_an_endpoint_is_repeated_after_a_lost_answer(
+    api: NeonClient, neon: TinyNeon, lost: Fault
+) -> None:
+    ident = neon.add_endpoint("br-a-b-1")["id"]
+    neon.faulty(lost)
+    assert api.start_endpoint(PROJECT, ident).current_state == "active"
+    assert len(neon.sent("POST")) == 2
+
+
+def test_a_409_that_is_not_about_a_name_is_no_already_exists(api: NeonClient, neon: TinyNeon) -> None:
+    neon.faulty(error(409, "compute is being moved"))
+    with pytest.raises(NeonError, match="compute is being moved") as caught:
+        api.create_branch(PROJECT, BranchRequest("b"))
+    assert not isinstance(caught.value, AlreadyExists)
+
+
+def test_neither_a_proxy_nor_netrc_comes_between_us_and_this_machine(
+    base: str, neon: TinyNeon, time: FakeTime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with client(base, time) as api:
+        api.project(PROJECT)
+    assert neon.seen[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert not time.waits
