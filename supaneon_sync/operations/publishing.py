@@ -19,7 +19,10 @@ from supaneon_sync.operations.syncing import Proved
 from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.backups import Backup
 from supaneon_sync.policy.marks import Mark
+from supaneon_sync.policy.shape import Shape
+from supaneon_sync.postgres import inventory
 from supaneon_sync.postgres.conninfo import Conninfo
+from supaneon_sync.postgres.shape import read as read_shape
 from supaneon_sync.report import ledger, manifest
 from supaneon_sync.report.ledger import LedgerRow
 
@@ -56,7 +59,9 @@ def publish(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninf
     run = standby.run
     run.progress.step("Write the manifest and cut the branch")
     moment = proved.snapshot.time.astimezone(UTC).replace(microsecond=0)
-    document = describe(standby, held, proved, primary)
+    with standby.connect(held.door, "shape") as reader, reader.transaction("READ ONLY"):
+        shape = read_shape(reader, inventory.read(reader).grants, [role.name for role in proved.plan.roles])
+    document = describe(standby, held, proved, primary, shape)
     body = manifest.canonical(document)
     digest = manifest.digest(body)
     now = run.clock()
@@ -100,8 +105,14 @@ def _commit(
     return Published(replace(staged, branch=committed), doors, document)
 
 
-def describe(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninfo) -> dict[str, Any]:
-    """Return the manifest: what the backup holds, how that was proved, and what it does not hold."""
+def describe(
+    standby: Standby, held: HeldMirror, proved: Proved, primary: Conninfo, shape: Shape
+) -> dict[str, Any]:
+    """Return the manifest: what the backup holds, how that was proved, and what it does not hold.
+
+    ``shape`` is what the mirror's own catalogs say after the proof: a drill compares a backup with it,
+    since both are read on the same server version.
+    """
     facts = proved.inventory
     where = f"{primary.host}:{primary.port}/{primary.dbname}"
     return {
@@ -130,9 +141,16 @@ def describe(standby: Standby, held: HeldMirror, proved: Proved, primary: Connin
             }
             for one in proved.tables
         ],
-        "tables_without_rows": [{"name": table.label, "reason": why} for table, why in proved.plan.rowless],
+        "tables_without_rows": [
+            {"schema": table.schema, "name": table.name, "reason": why} for table, why in proved.plan.rowless
+        ],
         "sequences": [
-            {"name": one.label, "last_value": one.last_value, "is_called": one.is_called}
+            {
+                "schema": one.schema,
+                "name": one.name,
+                "last_value": one.last_value,
+                "is_called": one.is_called,
+            }
             for one in proved.readings
         ],
         "materialized_views": [view.label for view in proved.plan.materialized_views],
@@ -151,6 +169,7 @@ def describe(standby: Standby, held: HeldMirror, proved: Proved, primary: Connin
             for decision in proved.plan.decisions
             if decision.fate.value == "left out"
         ],
+        "shape": dict(shape.kinds),
         "violations": [
             {"kind": one.entry.kind.lower(), "name": one.entry.name, "outcome": one.outcome}
             for one in proved.violations

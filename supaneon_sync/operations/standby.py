@@ -121,7 +121,8 @@ class Standby:
 
     def judged(self, rows: tuple[ledger.LedgerRow, ...]) -> tuple[StandingBackup, ...]:
         """Return the backups with their drills as the ledger tells them too."""
-        drills: dict[str, ledger.LedgerRow] = {row.subject: row for row in rows if row.kind == ledger.DRILL}
+        reached = [row for row in rows if row.kind == ledger.DRILL and row.verdict != "fail-connectivity"]
+        drills: dict[str, ledger.LedgerRow] = {row.subject: row for row in reached}
         return tuple(_with_drill(one, drills.get(one.name)) for one in self.backups())
 
     def choose(self, wanted: str | None, *, newest: bool = False) -> StandingBackup:
@@ -294,7 +295,7 @@ def opened(settings: Settings, run: Run) -> Iterator[Standby]:
 def _with_drill(one: StandingBackup, row: ledger.LedgerRow | None) -> StandingBackup:
     if row is None:
         return one
-    verdict = Drill.PASSED if row.verdict in ("pass", "degraded") else Drill.FAILED
+    verdict = Drill.FAILED if row.verdict in ("fail-data", "fail-checks") else Drill.PASSED
     return replace(one, backup=replace(one.backup, drill=verdict, drilled_at=row.at))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from supaneon_sync.report.outcome import Outcome, Table
 from supaneon_sync.report.text import one_line
 
-GOOD = frozenset({"ok", "healthy", "passed", "proved", "equal", "done"})
+GOOD = frozenset({"ok", "healthy", "pass", "passed", "proved", "equal", "done"})
 """Verdicts that need nobody's attention. Any other one is shown as a warning, unless the run failed."""
 
 
@@ -34,7 +34,7 @@ _CODES = {"good": "1;32", "warning": "1;33", "bad": "1;31"}
 
 def render(outcome: Outcome, style: Style = Style()) -> str:
     """Return the outcome as aligned text: headline, facts, tables, notes."""
-    verdict = style.paint(outcome.verdict, _CODES[mood(outcome)])
+    verdict = style.paint(one_line(outcome.verdict), _CODES[mood(outcome)])
     blocks = [f"{verdict}: {style.paint(one_line(outcome.headline), '1')}"]
     if outcome.facts:
         blocks.append(pairs(outcome.facts))
@@ -61,4 +61,6 @@ def _table(table: Table, style: Style) -> str:
         ]
         line = "  " + "  ".join(shown).rstrip()
         lines.append(style.paint(line, "2") if number == 0 else line)
+    if not table.rows:
+        lines = [*lines[:1], "  None."]
     return "\n".join(lines)
