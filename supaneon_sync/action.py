@@ -64,12 +64,12 @@ class _Step:
             door.check_report_file(self._report)
             return Outcome("", "ok", "")
 
-        ready = attempt(prepare, stopped=self._run.stop.requested)
+        ready = door.conceal(attempt(prepare, stopped=self._run.stop.requested), self._console.redactor)
         if isinstance(ready, Failure):
             self._tell("supaneon-sync", ready)
             return ready.exit_code
         for verb in verbs:
-            result = door.perform(verb, loaded[0], self._run)
+            result = door.perform(verb, loaded[0], self._run, self._console.redactor)
             self._tell(verb.operation, result)
             if result.exit_code:
                 return result.exit_code
@@ -87,39 +87,32 @@ class _Step:
         return Path(workspace) / REPORT_NAME if keeps else None
 
     def _tell(self, operation: str, result: door.Result) -> None:
-        """Mask, then log, annotate, and hand over: in this order."""
+        """Log, annotate, sum up, and hand over. What is secret was masked by ``door.perform``."""
         self._progress.close()
-        handed: dict[str, str] = {}
-        if isinstance(result, Outcome):
-            for name, secret in outputs.secret(result).items():
-                self._progress.secret(secret.reveal())
-                handed[name] = secret.reveal()
         self._documents.append(door.document_of(operation, result))
         kept = door.keep_report(self._report, self._documents, self._console)
         if isinstance(result, Outcome):
-            plain = outputs.plain(result)
+            handed = {**outputs.plain(result)}
+            handed |= {name: secret.reveal() for name, secret in outputs.secret(result).items()}
             self._show(result)
         else:
-            plain = {"verdict": "failed", "failure-kind": result.kind}
+            handed = {"verdict": "failed", "failure-kind": result.kind}
             self._show_failure(operation, result)
-        plain["report"] = self._shown_report() if kept else ""
-        redacted = {name: self._console.redactor.hide(value) for name, value in plain.items()}
-        self._append("GITHUB_OUTPUT", commands.heredocs({**redacted, **handed}, self._run.token))
+        handed["report"] = self._shown_report() if kept else ""
+        self._append("GITHUB_OUTPUT", commands.heredocs(handed, self._run.token))
 
     def _show(self, outcome: Outcome) -> None:
         self._console.out(commands.line(terminal.render(outcome)))
         annotation = _ANNOTATIONS[terminal.mood(outcome)]
         text = harmless(f"{outcome.verdict}: {outcome.headline}")
-        self._console.out(commands.command(annotation, text, title=f"supaneon-sync {outcome.operation}"))
+        self._console.command(annotation, text, title=outcome.operation)
         self._summarize(markdown.render(outcome))
 
     def _show_failure(self, operation: str, failure: Failure) -> None:
         self._console.out(commands.line(door.failure_text(failure)))
         text = harmless("\n".join(filter(None, (failure.message, *failure.details, failure.remedy))))
-        title = f"supaneon-sync {operation}: {failure.kind}".replace(
-            "supaneon-sync supaneon-sync", "supaneon-sync"
-        )
-        self._console.out(commands.command("error", text, title=title))
+        title = f"{operation}: {failure.kind}"
+        self._console.command("error", text, title=title)
         details = (*failure.details, *(f"{key}: {value}" for key, value in failure.evidence.items()))
         self._summarize(markdown.render_failure(operation, failure.message, failure.remedy, details))
 
@@ -130,8 +123,7 @@ class _Step:
         there = Path(path).stat().st_size if Path(path).exists() else 0
         where = f"the report, {self._shown_report()}" if self._report else "the log"
         pointer = f"*Shortened: GitHub shows 1 MiB of a summary. All of it is in {markdown.escape(where)}.*"
-        redacted = self._console.redactor.hide(text)
-        self._append("GITHUB_STEP_SUMMARY", markdown.shorten(redacted, SUMMARY_LIMIT - there, pointer))
+        self._append("GITHUB_STEP_SUMMARY", markdown.shorten(text, SUMMARY_LIMIT - there, pointer))
 
     def _shown_report(self) -> str:
         """Return the report's path as the following steps see it: they run outside this container."""

@@ -65,14 +65,14 @@ class _CommandLine:
             flags, file = parse(verb, arguments)
             loaded = door.load([verb], flags, self._environment, file)
             door.check_report_file(loaded.settings.report_file)
-            result = door.perform(verb, loaded, run)
+            result = door.perform(verb, loaded, run, self._console.redactor)
             progress.close()
             shown = [door.document_of(verb.operation, result)]
             kept.append(door.keep_report(loaded.settings.report_file, shown, self._console))
             return result
 
         with stopping(run.stop):
-            result = attempt(whole, stopped=run.stop.requested)
+            result = door.conceal(attempt(whole, stopped=run.stop.requested), self._console.redactor)
         progress.close()
         self._show(verb, name, result)
         return result.exit_code
@@ -97,17 +97,10 @@ class _CommandLine:
             self._show_secrets(verb, result)
 
     def _show_json(self, verb: Verb | None, name: str, result: door.Result) -> None:
-        shown = door.document_of(verb.operation if verb else name, result)
-        redacted = self._console.redactor.hide_in(document.plain(shown))
-        if (
-            verb is not None
-            and verb.hands_over
-            and isinstance(result, Outcome)
-            and isinstance(redacted, dict)
-        ):
-            revealed = {key: value.reveal() for key, value in outputs.secret(result).items()}
-            redacted["outputs"] = {**redacted["outputs"], **revealed}
-        self._console.handed_over(document.text(redacted))
+        operation = verb.operation if verb else self._console.redactor.hide(name)
+        handing_over = verb is not None and verb.hands_over
+        shown = door.document_of(operation, result, handing_over=handing_over)
+        self._console.handed_over(document.text(shown))
 
     def _show_secrets(self, verb: Verb | None, outcome: Outcome) -> None:
         found = outputs.secret(outcome)

@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import TextIO
 
+from supaneon_sync import workflow_commands
 from supaneon_sync.redaction import Redactor
 from supaneon_sync.report.text import harmless
 
@@ -55,6 +56,12 @@ class Console:
     def err(self, text: str, end: str = "\n") -> None:
         """Write lines to standard error."""
         self._write(self._err, self.redactor.hide(text) + end)
+
+    def command(self, name: str, message: str, **properties: str) -> None:
+        """Write a workflow command. It is redacted before it is escaped: escaped, no secret is known."""
+        hide = self.redactor.hide
+        shown = {key: hide(value) for key, value in properties.items()}
+        self._write(self._out, workflow_commands.command(name, hide(message), **shown) + "\n")
 
     def handed_over(self, text: str) -> None:
         """Write to standard output as it is: a secret's hand-over, or a mask; nothing else."""

@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from supaneon_sync.console import Console, LogLines
 from supaneon_sync.errors import ConfigError
 from supaneon_sync.failures import Failure, attempt, unforeseen
 from supaneon_sync.progress import Times
+from supaneon_sync.redaction import Redactor
 from supaneon_sync.registry import Verb
-from supaneon_sync.report import document
-from supaneon_sync.report.outcome import Outcome
+from supaneon_sync.report import document, outputs
+from supaneon_sync.report.outcome import Outcome, Table
 from supaneon_sync.report.text import harmless
 from supaneon_sync.run import Progress, Run
 from supaneon_sync.settings import SETTINGS, Loaded
@@ -73,20 +75,72 @@ def load(
     return load_settings(names, flags=flags, environment=environment, file=given)
 
 
-def perform(verb: Verb, loaded: Loaded, run: Run) -> Result:
-    """Run one verb and return what came of it; nothing is raised."""
+def perform(verb: Verb, loaded: Loaded, run: Run, redactor: Redactor) -> Result:
+    """Run one verb and return what came of it, known secrets replaced; nothing is raised.
+
+    The secrets that it hands back are told to the run's progress first, which masks them.
+    """
 
     def work() -> Outcome:
         run.stop.check()
-        return verb.load()(loaded.settings, run) if verb.module else effective.describe(loaded)
+        outcome = verb.load()(loaded.settings, run) if verb.module else effective.describe(loaded)
+        for secret in outputs.secret(outcome).values():
+            run.progress.secret(secret.reveal())
+        return _concealed(outcome, redactor)
 
-    return attempt(work, stopped=run.stop.requested, tell_all=loaded.settings.show_row_values)
+    result = attempt(work, stopped=run.stop.requested, tell_all=loaded.settings.show_row_values)
+    return conceal(result, redactor)
 
 
-def document_of(operation: str, result: Result) -> dict[str, object]:
-    """Return the JSON document of a result."""
+def conceal(result: Result, redactor: Redactor) -> Result:
+    """Return a failure with known secrets replaced; an outcome of ``perform`` is concealed already.
+
+    This comes before any rendering: once escaped for Markdown or a command, a secret is not known
+    again.
+    """
     if isinstance(result, Outcome):
-        return document.of_outcome(result)
+        return result
+    hide = redactor.hide
+    return replace(
+        result,
+        message=hide(result.message),
+        remedy=hide(result.remedy),
+        details=tuple(map(hide, result.details)),
+        evidence={hide(name): hide(value) for name, value in result.evidence.items()},
+    )
+
+
+def _concealed(outcome: Outcome, redactor: Redactor) -> Outcome:
+    hide = redactor.hide
+    handed = outputs.secret(outcome)
+    report = redactor.hide_in(document.plain(outcome.report))
+    return replace(
+        outcome,
+        verdict=hide(outcome.verdict),
+        headline=hide(outcome.headline),
+        facts=tuple((hide(name), hide(value)) for name, value in outcome.facts),
+        tables=tuple(_concealed_table(table, hide) for table in outcome.tables),
+        notes=tuple(map(hide, outcome.notes)),
+        outputs={name: hide(value) for name, value in outputs.plain(outcome).items()},
+        secrets=handed,
+        report=report if isinstance(report, dict) else {},
+    )
+
+
+def _concealed_table(table: Table, hide: Callable[[str], str]) -> Table:
+    return Table(
+        hide(table.title),
+        tuple(map(hide, table.columns)),
+        tuple(tuple(map(hide, row)) for row in table.rows),
+        frozenset(map(hide, table.numeric)),
+    )
+
+
+def document_of(operation: str, result: Result, *, handing_over: bool = False) -> dict[str, object]:
+    """Return the JSON document of a result, its secrets among the outputs only when handing them over."""
+    if isinstance(result, Outcome):
+        secret = outputs.secret(result) if handing_over else {}
+        return document.of_outcome(result, {name: value.reveal() for name, value in secret.items()})
     told = {
         "message": result.message,
         "remedy": result.remedy,
@@ -127,8 +181,7 @@ def keep_report(path: Path | None, documents: Sequence[Mapping[str, object]], co
     """
     if path is None:
         return False
-    whole = document.plain({"version": document.VERSION, "operations": documents})
-    content = document.text(console.redactor.hide_in(whole))
+    content = document.text({"version": document.VERSION, "operations": documents})
     try:
         document.write(path, content + "\n")
     except OSError as error:

@@ -156,7 +156,7 @@ class ActionProgress:
             self.close()
             self._last = float("-inf")
             self._open = True
-            self._console.out(commands.command("group", harmless(title)))
+            self._console.command("group", harmless(title))
 
     def note(self, text: str) -> None:
         """A fact worth a line."""
@@ -164,7 +164,7 @@ class ActionProgress:
 
     def warning(self, text: str) -> None:
         """An annotation on the run."""
-        self._console.out(commands.command("warning", harmless(text), title="supaneon-sync"))
+        self._console.command("warning", harmless(text), title="supaneon-sync")
 
     def advance(self, label: str, done: int, total: int, volume: int = 0) -> None:
         """Work moved on; a line is due every five seconds, and at the end of it."""
@@ -186,7 +186,7 @@ class ActionProgress:
         with self._lock:
             if self._open:
                 self._open = False
-                self._console.out(commands.command("endgroup", ""))
+                self._console.command("endgroup", "")
 
 
 Face = LogProgress | LiveProgress | ActionProgress

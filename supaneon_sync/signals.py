@@ -19,6 +19,9 @@ from supaneon_sync.errors import Cancelled
 from supaneon_sync.run import Stop
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
+_NUDGE = signal.SIGUSR1
+"""Sent to the main thread by the listening one: a signal to the process may wake another thread, and
+would leave the main one asleep in its system call."""
 
 
 @contextmanager
@@ -32,25 +35,9 @@ def stopping(stop: Stop) -> Iterator[None]:
         return
     listener, ringer = socket.socketpair()
     ringer.setblocking(False)
-    count = 0
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        if count == 2:
-            raise KeyboardInterrupt
-
-    def listen() -> None:
-        heard = 0
-        with listener:
-            while signals := listener.recv(16):
-                heard += len(signals)
-                if heard >= 3:
-                    os._exit(Cancelled.exit_code)
-                stop.set()
-
-    threading.Thread(target=listen, name="signals", daemon=True).start()
-    former = {number: signal.signal(number, interrupt) for number in WATCHED}
+    threading.Thread(target=_listen, args=(listener, stop), name="signals", daemon=True).start()
+    handlers = {**dict.fromkeys(WATCHED, _nothing), _NUDGE: _interrupt}
+    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     former_ringer = signal.set_wakeup_fd(ringer.fileno(), warn_on_full_buffer=False)
     try:
         yield
@@ -59,3 +46,25 @@ def stopping(stop: Stop) -> Iterator[None]:
         for number, handler in former.items():
             signal.signal(number, handler)
         ringer.close()
+
+
+def _listen(listener: socket.socket, stop: Stop) -> None:
+    heard = 0
+    with listener:
+        while numbers := listener.recv(16):
+            for _ in filter(WATCHED.__contains__, numbers):
+                heard += 1
+                if heard == 1:
+                    threading.Thread(target=stop.set, daemon=True).start()  # a hook may take its time
+                elif heard == 2:
+                    signal.pthread_kill(threading.main_thread().ident or 0, _NUDGE)
+                else:
+                    os._exit(Cancelled.exit_code)
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Have a handler at all: what is done, the listening thread does."""
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

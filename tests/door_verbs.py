@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 import warnings
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -18,8 +19,9 @@ from supaneon_sync.run import Run
 from supaneon_sync.secret import Secret
 from supaneon_sync.settings import Settings
 
-PASSWORD = "canary p%/ss:word"
-URI = "postgresql://neondb_owner:canary%20p%25%2Fss%3Aword@ep-x.neon.tech/neondb"
+PASSWORD = 'canary p%/s_s:w*o|r<d>"`'
+ENCODED = quote(PASSWORD, safe="")
+URI = f"postgresql://neondb_owner:{ENCODED}@ep-x.neon.tech/neondb"
 ROW = "canary-of-a-row"
 OUTCOME = Outcome(
     operation="backup",
@@ -118,12 +120,13 @@ def deaf(_settings: Settings, run: Run) -> Outcome:
 
 def deaf_and_stubborn(_settings: Settings, run: Run) -> Outcome:
     """Not even listen to an interruption."""
-    run.progress.step("waiting")
+    word = "waiting"
     while True:
         try:
+            run.progress.step(word)
             time.sleep(60)
         except KeyboardInterrupt:
-            run.progress.step("no")
+            word = "no"
 
 
 TABLE = (

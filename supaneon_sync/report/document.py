@@ -19,8 +19,8 @@ VERSION = 1
 """Of the document's form. Fields may be added; one that changes its meaning raises the number."""
 
 
-def of_outcome(outcome: Outcome) -> dict[str, object]:
-    """Return the document of a verb that came to its end. It holds no secret."""
+def of_outcome(outcome: Outcome, handed_over: Mapping[str, str]) -> dict[str, object]:
+    """Return the document of a verb that came to its end; no secret but those handed over is in it."""
     return {
         "version": VERSION,
         "tool": f"supaneon-sync {__version__}",
@@ -30,7 +30,7 @@ def of_outcome(outcome: Outcome) -> dict[str, object]:
         "exit-code": outcome.exit_code,
         "failure-kind": outcome.failure_kind,
         "facts": dict(outcome.facts),
-        "outputs": outputs.plain(outcome),
+        "outputs": {**outputs.plain(outcome), **handed_over},
         "notes": list(outcome.notes),
         "report": dict(outcome.report),
     }
