@@ -33,7 +33,8 @@ class Backup:
     """What is known of one backup. ``moment`` is the primary's snapshot time.
 
     ``drill`` is the verdict of the last drill that reached one, ``drilled_at`` its time; ``anomaly``
-    says that the backup differs from its predecessor beyond what was called normal.
+    says that the backup differs from its predecessor beyond what was called normal; ``branches`` is
+    the number of branches that stand and fall with it: itself, and the drills kept on it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Backup:
     drilled_at: datetime | None = None
     anomaly: bool = False
     holds: frozenset[Hold] = frozenset()
+    branches: int = 1
 
     @property
     def healthy(self) -> bool:

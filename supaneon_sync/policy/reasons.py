@@ -136,21 +136,21 @@ def _failed_at(backup: Backup) -> datetime:
 
 
 def give_way(ordered: Sequence[Backup], kept: Kept, minimum: int, room: int) -> dict[str, str]:
-    """Return which backups give way where only ``room`` can stay, by name, with the reason."""
+    """Return which backups give way where only ``room`` branches can stay, by name, with the reason."""
     kinds = {name: {kind for kind, _ in reasons} for name, reasons in kept.items()}
-    excess = sum(1 for reasons in kinds.values() if reasons) - room
-    young = [b for b in ordered if kinds[b.name] == {Kind.YOUNG}]
-    gone = dict.fromkeys(_oldest(young, excess), "gives way in a full project: not the newest evidence")
+    excess = sum(backup.branches for backup in ordered if kinds[backup.name]) - room
+    young = [b for b in reversed(ordered) if kinds[b.name] == {Kind.YOUNG}]
     healthy = [b for b in ordered if b.healthy and kinds[b.name] - {Kind.HOLD}]
-    frozen = [b for b in healthy if Kind.FROZEN in kinds[b.name] and not kinds[b.name] & _RULES]
-    unproven = [b for b in healthy[1:] if b.drill is None and kinds[b.name] <= _RULES]
-    most = min(excess - len(gone), len(healthy) - minimum) if frozen else 0
-    gone |= dict.fromkeys(_oldest(unproven, most), "gives way in a full project: proven ones are frozen")
+    frozen = any(Kind.FROZEN in kinds[b.name] and not kinds[b.name] & _RULES for b in healthy)
+    unproven = [b for b in reversed(healthy[1:]) if b.drill is None and kinds[b.name] <= _RULES]
+    spare = unproven[: max(0, len(healthy) - minimum)] if frozen else []
+    gone: dict[str, str] = {}
+    for backups, why in ((young, "not the newest evidence"), (spare, "proven ones are frozen")):
+        for backup in backups:
+            if excess > 0:
+                gone[backup.name] = f"gives way in a full project: {why}"
+                excess -= backup.branches
     return gone
 
 
 _RULES = frozenset({Kind.RULE, Kind.FLOOR})
-
-
-def _oldest(newest_first: Sequence[Backup], most: int) -> list[str]:
-    return [backup.name for backup in newest_first[::-1][: max(0, most)]]

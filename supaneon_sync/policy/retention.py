@@ -84,9 +84,9 @@ class Plan:
 def plan(backups: Iterable[Backup], policy: Policy, now: datetime, room: int | None = None) -> Plan:
     """Given what is known of the backups, decide about each under ``policy`` at ``now``.
 
-    ``room`` is the number of backup branches that the project can hold beside everything else;
-    None where it is not short. The answer does not depend on the order of ``backups``. Raises
-    ValueError for a moment without a time zone and for a name that occurs twice.
+    ``room`` is the number of branches that the project has for backups and the drills kept on them
+    (`Backup.branches`); None where it is not short. The answer does not depend on the order of
+    ``backups``. Raises ValueError for a moment without a time zone and a name that occurs twice.
     """
     ordered = _in_order(backups, now)
     kept = all_reasons(ordered, policy, now)
@@ -100,7 +100,8 @@ def plan(backups: Iterable[Backup], policy: Policy, now: datetime, room: int | N
             items.append(_leaving(backup, why, backup.name in now_going, policy))
         else:
             items.append(Item(backup, Decision.KEEP, tuple(text for _, text in kept[backup.name])))
-    lacking = 0 if room is None else max(0, len(ordered) - len(doomed) - room)
+    needed = sum(item.backup.branches for item in items if item.decision is Decision.KEEP)
+    lacking = 0 if room is None else max(0, needed - room)
     return Plan(tuple(items), _frozen_because(ordered, policy, now), lacking)
 
 

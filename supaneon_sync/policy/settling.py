@@ -1,8 +1,8 @@
 """What becomes of a whole standby project: its backups, its drills, its half-made backups.
 
-A drill that failed stays for diagnosis until it expires, and keeps its backup from being removed.
-That is only undone where the project is full: then the drill of the newest failed backup stays, and
-the others give way, so that a month of failing drills cannot stop the backups.
+A drill that failed is kept without an expiry. It stands and falls with its backup: while that is
+evidence, both stay; when that goes, the drill goes first, being its child. So a failed backup never
+stands without the drill that tells so, and a month of failing drills does not fill the project.
 """
 
 from __future__ import annotations
@@ -10,26 +10,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from supaneon_sync.policy.backups import Backup, Hold, Policy
+from supaneon_sync.policy.periods import in_words
 from supaneon_sync.policy.retention import Plan, plan
 
 RESERVE = 2
 """Branches that must stay free: the next backup and its drill."""
 
+ABANDONED = timedelta(days=1)
+"""No run lasts this long: a half-made backup of this age belongs to none."""
+
 
 @dataclass(frozen=True)
 class Leftover:
-    """A drill or a half-made backup. ``backup`` is the name of the backup that a drill hangs on.
+    """A drill, or a half-made backup (``backup`` is "").
 
-    ``busy`` says that a run may still be working on it.
+    ``backup`` is the name of the backup that a drill was cut from, ``at`` the time of the drill or of
+    the half-made backup's snapshot. ``expires_at`` is None on a drill that was kept for diagnosis.
     """
 
     name: str
+    at: datetime
     backup: str = ""
     expires_at: datetime | None = None
-    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Swept:
 
 @dataclass(frozen=True)
 class Settlement:
-    """The decisions about backups and leftovers. Leftovers go first: they are the children."""
+    """The decisions about backups and leftovers. Leftovers go first: drills are children."""
 
     backups: Plan
     leftovers: tuple[Swept, ...]
@@ -58,49 +63,47 @@ def settle(
 ) -> Settlement:
     """Given a project's backups and leftovers, decide about each.
 
-    ``free`` is the number of branches that the project allows for backups and leftovers together,
-    the reserve not included; None where there is no limit. `Hold.CHILDREN` in ``backups`` stands for
-    children other than the leftovers given here.
+    ``free`` is the number of branches that the project has for backups and leftovers together, the
+    reserve not included; None where there is no limit. `Hold.CHILDREN` in ``backups`` stands for
+    children other than these leftovers.
     """
     ordered = sorted(leftovers, key=lambda leftover: leftover.name, reverse=True)
-    gentle = _settle(backups, [_usual(leftover, now) for leftover in ordered], policy, now, free)
-    if not gentle.backups.lacking:
-        return gentle
-    failed = [backup for backup in backups if backup.failed and backup.moment <= now]
-    spared = max(failed, key=lambda backup: backup.moment).name if failed else ""
-    pressed = [_pressed(row, spared) for row in gentle.leftovers]
-    return _settle(backups, pressed, policy, now, free)
+    failed = {backup.name for backup in backups if backup.failed}
+    bound = [leftover for leftover in ordered if leftover.backup in failed and leftover.expires_at is None]
+    loose = [_loose(leftover, policy, now) for leftover in ordered if leftover not in bound]
+    staying = [row.leftover for row in loose if not row.remove]
+    known = [_with_children(backup, bound, staying) for backup in backups]
+    decided = plan(known, policy, now, None if free is None else max(0, free - len(staying)))
+    gone = {backup.name for backup in decided.remove}
+    rows = [*loose, *(_bound(leftover, leftover.backup in gone) for leftover in bound)]
+    return Settlement(decided, tuple(sorted(rows, key=lambda row: row.leftover.name, reverse=True)))
 
 
-def _pressed(row: Swept, spared: str) -> Swept:
-    drill = row.leftover
-    if row.remove or drill.busy or drill.expires_at is None or drill.backup == spared:
-        return row
-    return Swept(drill, True, "gives way in a full project: not the drill of the newest failure")
+def _with_children(backup: Backup, bound: Iterable[Leftover], staying: Iterable[Leftover]) -> Backup:
+    kept = sum(leftover.backup == backup.name for leftover in bound)
+    others = any(leftover.backup == backup.name for leftover in staying)
+    holds = backup.holds | {Hold.CHILDREN} if others else backup.holds
+    return dataclasses.replace(backup, holds=holds, branches=1 + kept)
 
 
-def _settle(
-    backups: Iterable[Backup], rows: Sequence[Swept], policy: Policy, now: datetime, free: int | None
-) -> Settlement:
-    staying = [row.leftover for row in rows if not row.remove]
-    parents = {leftover.backup for leftover in staying}
-    known = [
-        dataclasses.replace(backup, holds=backup.holds | {Hold.CHILDREN})
-        if backup.name in parents
-        else backup
-        for backup in backups
-    ]
-    room = None if free is None else max(0, free - len(staying))
-    return Settlement(plan(known, policy, now, room), tuple(rows))
+def _bound(leftover: Leftover, backup_goes: bool) -> Swept:
+    if backup_goes:
+        return Swept(leftover, True, f"goes with {leftover.backup}")
+    return Swept(leftover, False, f"kept for diagnosis, as long as {leftover.backup} stays")
 
 
-def _usual(leftover: Leftover, now: datetime) -> Swept:
-    if leftover.busy:
-        return Swept(leftover, False, "a run may still be working on it")
+def _loose(leftover: Leftover, policy: Policy, now: datetime) -> Swept:
+    """Decide about what hangs on no failed backup: half-made, running, killed and outdated ones."""
+    if leftover.expires_at is not None and leftover.expires_at <= now:
+        return Swept(leftover, True, "expired")
     if not leftover.backup:
-        return Swept(leftover, True, "half-made: its run ended early")
-    if leftover.expires_at is None:
-        return Swept(leftover, False, "in doubt: a drill without an expiry, so somebody keeps it")
-    if leftover.expires_at > now:
-        return Swept(leftover, False, f"kept for diagnosis until {leftover.expires_at:%Y-%m-%d %H:%M} UTC")
-    return Swept(leftover, True, "a drill that has expired")
+        if now - leftover.at >= ABANDONED:
+            return Swept(leftover, True, "half-made, and its run ended long ago")
+        return Swept(leftover, False, "half-made: a run may still be working on it")
+    if leftover.expires_at is not None:
+        return Swept(
+            leftover, False, f"a drill may still be running; expires {leftover.expires_at:%Y-%m-%d %H:%M} UTC"
+        )
+    if now - leftover.at < policy.keep_failed:
+        return Swept(leftover, False, f"kept for diagnosis, younger than {in_words(policy.keep_failed)}")
+    return Swept(leftover, True, f"its backup has passed since; older than {in_words(policy.keep_failed)}")
