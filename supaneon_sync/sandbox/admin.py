@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from supaneon_sync.sandbox import branches, shapes
+from supaneon_sync.sandbox import shapes
+from supaneon_sync.sandbox.clock import parse_time, timestamp
+from supaneon_sync.sandbox.making import checked_annotation
 from supaneon_sync.sandbox.plane import Plane
 from supaneon_sync.sandbox.refusal import ApiError
 from supaneon_sync.sandbox.shapes import Json
-from supaneon_sync.sandbox.state import Branch, Database, Project, Role, mint, parse_time, timestamp
+from supaneon_sync.sandbox.state import Branch, Database, Project, Role, mint
 
 
 def order_faults(plane: Plane, body: object) -> Json:
@@ -77,7 +79,7 @@ def _seeded(plane: Plane, raw: Mapping[str, Any]) -> Branch:
         pending_state=None,
         protected=bool(raw.get("protected", False)),
         expires_at=raw.get("expires_at") and timestamp(parse_time(raw["expires_at"], "expires_at")),
-        annotation=branches.checked_annotation(raw.get("annotation")),
+        annotation=checked_annotation(raw.get("annotation")),
         has_data=False,
         roles={one.name: Role(**vars(one)) for one in parent.roles.values()},
         databases={one.name: Database(**vars(one)) for one in parent.databases.values()},

@@ -9,7 +9,7 @@ from psycopg2 import sql
 
 from supaneon_sync.sandbox import shapes
 from supaneon_sync.sandbox.plane import Plane, Step
-from supaneon_sync.sandbox.refusal import ApiError, not_found, not_offered
+from supaneon_sync.sandbox.refusal import ApiError, not_found, not_offered, section
 from supaneon_sync.sandbox.seeing import refresh
 from supaneon_sync.sandbox.shapes import Json
 from supaneon_sync.sandbox.state import Branch, Database, Endpoint, Role, new_password
@@ -61,7 +61,7 @@ def role(plane: Plane, branch_id: str, name: str) -> Json:
 
 def create_role(plane: Plane, branch_id: str, body: Mapping[str, Any]) -> Json:
     """Answer POST roles."""
-    options = body.get("role") or {}
+    options = section(body, "role")
     name = str(options.get("name", ""))
     if not 1 <= len(name.encode()) <= 63:
         raise ApiError(400, "role name must have 1 to 63 bytes")
@@ -130,7 +130,7 @@ def database(plane: Plane, branch_id: str, name: str) -> Json:
 
 def create_database(plane: Plane, branch_id: str, body: Mapping[str, Any]) -> Json:
     """Answer POST databases."""
-    options = body.get("database") or {}
+    options = section(body, "database")
     name, owner = str(options.get("name", "")), str(options.get("owner_name", ""))
     if not 1 <= len(name.encode()) <= 63:
         raise ApiError(400, "database name must have 1 to 63 bytes")
@@ -147,7 +147,7 @@ def create_database(plane: Plane, branch_id: str, body: Mapping[str, Any]) -> Js
 
 def update_database(plane: Plane, branch_id: str, name: str, body: Mapping[str, Any]) -> Json:
     """Answer PATCH database: another name, another owner."""
-    changes = body.get("database") or {}
+    changes = section(body, "database")
     branch = _seen(plane, branch_id)
     with plane.writing():
         old = _database(branch, name)

@@ -13,15 +13,16 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
-from supaneon_sync.sandbox.binaries import Binaries
+from supaneon_sync.sandbox.binaries import Binaries, SandboxError
 from supaneon_sync.sandbox.door import Door
+from supaneon_sync.sandbox.looking import Look, idle_seconds, look
 from supaneon_sync.sandbox.server import TLS, Server
 from supaneon_sync.sandbox.state import Branch, Project
 
@@ -41,37 +42,6 @@ _GRANTS = """
 alter default privileges in schema public grant all on tables to neon_superuser with grant option;
 alter default privileges in schema public grant all on sequences to neon_superuser with grant option;
 """
-_ROLES = """
-select rolname from pg_catalog.pg_roles
- where rolname !~ '^pg_' and rolname not in ('cloud_admin', 'neon_superuser') order by oid
-"""
-_DATABASES = """
-select oid::bigint, datname, pg_catalog.pg_get_userbyid(datdba) from pg_catalog.pg_database
- where not datistemplate and datname <> 'postgres' order by oid
-"""
-_SIZES = """
-select (select sum(pg_catalog.pg_database_size(oid))::bigint from pg_catalog.pg_database),
-       pg_catalog.pg_current_wal_flush_lsn()::text,
-       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_flush_lsn(), '0/0')::bigint
-"""
-_ACTIVITY = """
-select count(*) filter (where state <> 'idle'),
-       extract(epoch from pg_catalog.now() - max(state_change))::float8,
-       extract(epoch from pg_catalog.now() - pg_catalog.pg_postmaster_start_time())::float8
-  from pg_catalog.pg_stat_activity where backend_type in ('client backend', 'walsender')
-   and usename <> 'cloud_admin'
-"""
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a running cluster says of itself. Sizes in bytes."""
-
-    roles: tuple[str, ...]
-    databases: tuple[tuple[int, str, str], ...]
-    logical_size: int
-    flush_lsn: str
-    flush_position: int
 
 
 def free_port() -> int:
@@ -97,6 +67,7 @@ class Clusters:
         self._servers: dict[str, Server] = {}
         self._doors: dict[str, Door] = {}
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._closed = False
 
     def create(self, branch: Branch, project: Project) -> None:
         """Make the first cluster of a project, with its roles and databases as the branch lists them."""
@@ -132,7 +103,7 @@ class Clusters:
         data = self._data(branch.id)
         with self._locks[source.id]:
             server = self._servers[source.id]
-            if stale and self._kept(source.id).exists():
+            if stale:
                 kept = Server.open(self.binaries, self._kept(source.id), free_port())
                 self._servers[branch.id] = kept.copy_to(data, free_port())
             else:
@@ -145,7 +116,7 @@ class Clusters:
         with self._locks[branch_id]:
             self._servers[branch_id].copy_to(self._kept(branch_id), free_port())
 
-    def replace(self, source: Branch, branch: Branch, project: Project, preserved: str | None) -> None:
+    def replace(self, source: Branch, branch: Branch, project: Project, preserved: Branch | None) -> None:
         """Put a copy of the source in place of the branch's content, which goes to ``preserved`` or away."""
         fresh = self.directory / f"{branch.id}.new"
         with self._locks[branch.id]:
@@ -153,12 +124,13 @@ class Clusters:
                 self._servers[source.id].copy_to(fresh, free_port())
             self._servers[branch.id].stop("fast")
             if preserved:
-                self._data(branch.id).rename(self._data(preserved))
-                self._servers[preserved] = Server.open(self.binaries, self._data(preserved), free_port())
+                self._data(branch.id).rename(self._data(preserved.id))
+                self.open(preserved)
+                self._sign(preserved, project)
             else:
                 shutil.rmtree(self._data(branch.id))
             fresh.rename(self._data(branch.id))
-            self._servers[branch.id] = Server.open(self.binaries, self._data(branch.id), free_port())
+            self.open(branch)
             self._sign(branch, project)
 
     def remove(self, branch_id: str) -> None:
@@ -175,6 +147,8 @@ class Clusters:
         """Start the branch's server behind a port, or behind the door that holds that port."""
         with self._locks[branch_id]:
             server = self._servers[branch_id]
+            if self._closed:
+                raise SandboxError("the sandbox is going down")
             if not server.running():
                 server.port = free_port() if branch_id in self._doors else port
                 server.start()
@@ -208,6 +182,12 @@ class Clusters:
         return self._servers[branch_id]
 
     @contextmanager
+    def holding(self, branch_id: str) -> Iterator[None]:
+        """Keep everybody else from starting, stopping or copying the branch's server."""
+        with self._locks[branch_id]:
+            yield
+
+    @contextmanager
     def awake(self, branch_id: str) -> Iterator[Server]:
         """Give the branch's server running, and stop it afterwards if it did not run before."""
         with self._locks[branch_id]:
@@ -224,19 +204,11 @@ class Clusters:
 
     def look(self, branch_id: str) -> Look:
         """Return what the branch's running cluster holds."""
-        with self._servers[branch_id].session() as opened, opened.cursor() as cursor:
-            cursor.execute(_ROLES)
-            roles = tuple(row[0] for row in cursor.fetchall())
-            cursor.execute(_DATABASES)
-            databases = tuple((row[0], row[1], row[2]) for row in cursor.fetchall())
-            cursor.execute(_SIZES)
-            size, lsn, position = cursor.fetchall()[0]
-        return Look(roles, databases, int(size), lsn, int(position))
+        return look(self._servers[branch_id])
 
     def idle_seconds(self, branch_id: str) -> float:
         """Return for how long no client has worked in the branch's server."""
-        ((busy, since, up),) = self._servers[branch_id].execute(_ACTIVITY)
-        return 0.0 if busy else float(min(up, since if since is not None else up))
+        return idle_seconds(self._servers[branch_id])
 
     def create_role(self, branch_id: str, name: str, password: str | None) -> None:
         """Make a role as Neon's API makes it; without a password it cannot log in."""
@@ -269,10 +241,13 @@ class Clusters:
         with self.awake(branch_id) as server, server.session(database) as opened, opened.cursor() as cursor:
             cursor.execute(statement)
 
-    def close(self) -> None:
-        """Stop everything."""
-        for branch_id in list(self._servers):
-            self.stop(branch_id)
+    def close(self, mode: str = "fast") -> None:
+        """Stop everything, several servers at once; nothing can be started any more."""
+        self._closed = True
+        for branch_id in list(self._doors):
+            self.close_door(branch_id)
+        with ThreadPoolExecutor(8) as crew:
+            list(crew.map(lambda server: server.stop(mode), list(self._servers.values())))
 
     def _data(self, branch_id: str) -> Path:
         return self.directory / branch_id

@@ -9,7 +9,7 @@ from supaneon_sync.sandbox import shapes
 from supaneon_sync.sandbox.cluster import free_port
 from supaneon_sync.sandbox.limits import check_suspend_timeout
 from supaneon_sync.sandbox.plane import Plane, Step
-from supaneon_sync.sandbox.refusal import ApiError, busy, not_offered
+from supaneon_sync.sandbox.refusal import ApiError, busy, not_offered, section
 from supaneon_sync.sandbox.seeing import refresh
 from supaneon_sync.sandbox.shapes import Json
 from supaneon_sync.sandbox.state import Branch, Endpoint, mint
@@ -71,11 +71,14 @@ def suspending(plane: Plane, endpoint: Endpoint) -> Step:
 
 
 def wake(plane: Plane, endpoint_id: str) -> int:
-    """Start a suspended endpoint because somebody connects. Return the port its server listens on."""
-    with plane.knocks[endpoint_id]:
-        endpoint = plane.state.endpoints.get(endpoint_id)
-        if endpoint is None or endpoint.disabled:
-            raise RuntimeError("endpoint is disabled or gone")
+    """Start a suspended endpoint because somebody connects. Return the port its server listens on.
+
+    Raises RuntimeError where nobody may connect.
+    """
+    endpoint = plane.state.endpoints.get(endpoint_id)
+    if endpoint is None or endpoint.disabled:
+        raise RuntimeError("endpoint is disabled or gone")
+    with plane.clusters.holding(endpoint.branch_id):
         if not plane.clusters.running(endpoint.branch_id):
             plane.perform(starting(plane, endpoint))
         if not plane.clusters.running(endpoint.branch_id):
@@ -117,7 +120,7 @@ def _answer(plane: Plane, endpoint: Endpoint, *steps: Step) -> Json:
 
 def create(plane: Plane, body: Mapping[str, Any]) -> Json:
     """Answer POST endpoints."""
-    options = body.get("endpoint") or {}
+    options = section(body, "endpoint")
     with plane.writing() as state:
         branch = state.branch(str(options.get("branch_id")))
         if not branch.has_data:
@@ -143,7 +146,7 @@ def get(plane: Plane, endpoint_id: str) -> Json:
 
 def update(plane: Plane, endpoint_id: str, body: Mapping[str, Any]) -> Json:
     """Answer PATCH endpoint."""
-    changes = body.get("endpoint") or {}
+    changes = section(body, "endpoint")
     with plane.writing() as state:
         endpoint = state.endpoint(endpoint_id)
         check_suspend_timeout(plane.plan, changes.get("suspend_timeout_seconds"))
@@ -217,3 +220,9 @@ def restart(plane: Plane, endpoint_id: str) -> Json:
         endpoint = state.endpoint(endpoint_id)
         endpoint.pending_state = "active"
         return _answer(plane, endpoint, suspending(plane, endpoint), starting(plane, endpoint))
+
+
+def forget_all(plane: Plane, branch_id: str) -> None:
+    """Drop the records of a branch's endpoints."""
+    for one in [one for one in plane.state.endpoints.values() if one.branch_id == branch_id]:
+        del plane.state.endpoints[one.id]

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from supaneon_sync.sandbox.clock import parse_time, timestamp
 from supaneon_sync.sandbox.refusal import ApiError
-from supaneon_sync.sandbox.state import Branch, State, parse_time, timestamp
+from supaneon_sync.sandbox.state import Branch, State
 
 MOST_EXPIRY = timedelta(days=30)
 _DAY = 24 * 3600
@@ -48,8 +49,6 @@ def check_new_branch(state: State, plan: Plan, name: str, parent: Branch) -> Non
         raise ApiError(422, "branches limit exceeded", "BRANCHES_LIMIT_EXCEEDED")
     if parent.expires_at:
         raise ApiError(422, "a branch that expires cannot have children")
-    if parent.current_state == "init":
-        raise ApiError(422, "branch not ready yet")
 
 
 def check_protected(state: State, plan: Plan) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,11 +14,12 @@ from pathlib import Path
 import psycopg2
 
 from supaneon_sync.errors import SupaneonError
+from supaneon_sync.sandbox.clock import Clock
 from supaneon_sync.sandbox.cluster import Clusters
 from supaneon_sync.sandbox.faults import Faults
 from supaneon_sync.sandbox.limits import Plan
 from supaneon_sync.sandbox.refusal import ApiError, busy
-from supaneon_sync.sandbox.state import Clock, Operation, State
+from supaneon_sync.sandbox.state import Operation, State
 
 _log = logging.getLogger(__name__)
 _ROUND_SECONDS = 0.25
@@ -54,7 +54,6 @@ class Plane:
         self.lock = threading.RLock()
         self.suspend_after: float | None = None
         self.looked_at: dict[str, float] = {}
-        self.knocks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self.operation_seconds = operation_seconds
         self._file = state_file
         self._closing = threading.Event()
@@ -67,14 +66,14 @@ class Plane:
         self._rounds = list(rounds)
         self._watch.start()
 
-    def close(self) -> None:
-        """Finish the running operations, then stop every server."""
+    def close(self, mode: str = "fast") -> None:
+        """Finish the running operations, then stop every server, in PostgreSQL's way ``mode``."""
         self._closing.set()
         if self._watch.is_alive():
             self._watch.join()
         self._crew.shutdown(wait=True, cancel_futures=True)
         self.save()
-        self.clusters.close()
+        self.clusters.close(mode)
 
     def save(self) -> None:
         """Write the state to its file."""

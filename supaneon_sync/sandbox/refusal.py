@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class ApiError(Exception):
@@ -33,3 +34,13 @@ def busy() -> ApiError:
     return ApiError(
         423, "project already has running conflicting operations, scheduling of new ones is prohibited"
     )
+
+
+def section(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the object under a name of a body, empty if absent. Raise ApiError (400) for anything else."""
+    found = body.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise ApiError(400, f"{name} must be a JSON object")
+    return found

@@ -19,21 +19,12 @@ from supaneon_sync.sandbox import branches, endpoints
 from supaneon_sync.sandbox.api import PREFIX, application
 from supaneon_sync.sandbox.binaries import SandboxError, find_or_fetch
 from supaneon_sync.sandbox.certificates import certificates
+from supaneon_sync.sandbox.clock import Clock
 from supaneon_sync.sandbox.cluster import Clusters, free_port
 from supaneon_sync.sandbox.limits import PLANS
 from supaneon_sync.sandbox.plane import Plane
 from supaneon_sync.sandbox.server import TLS, Server, client_directories
-from supaneon_sync.sandbox.state import (
-    Branch,
-    Clock,
-    Database,
-    Endpoint,
-    Project,
-    Role,
-    State,
-    mint,
-    new_password,
-)
+from supaneon_sync.sandbox.state import Branch, Database, Endpoint, Project, Role, State, mint, new_password
 
 PRIMARIES = ("sample", "empty", "none")
 
@@ -89,7 +80,7 @@ class Service:
             self._server.should_exit = True
             self._thread.join()
         if hasattr(self, "plane"):
-            self.plane.close()
+            self.plane.close("fast" if keep else "immediate")
         if self.primary_server:
             self.primary_server.stop("fast" if keep else "immediate")
         if not keep:
@@ -156,6 +147,8 @@ class Service:
             clusters.forget_all()
             clusters.create(state.default_branch(), state.project)
         for endpoint in state.endpoints.values():
+            if endpoint.disabled or not state.branches[endpoint.branch_id].has_data:
+                continue
             clusters.start(endpoint.branch_id, endpoint.port)
             endpoint.current_state, endpoint.pending_state = "active", None
         plane.save()

@@ -6,18 +6,9 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from supaneon_sync.sandbox.clock import parse_time, timestamp
 from supaneon_sync.sandbox.limits import Plan
-from supaneon_sync.sandbox.state import (
-    REGION,
-    Branch,
-    Database,
-    Endpoint,
-    Operation,
-    Project,
-    Role,
-    parse_time,
-    timestamp,
-)
+from supaneon_sync.sandbox.state import REGION, Branch, Database, Endpoint, Operation, Project, Role
 
 Json = dict[str, Any]
 

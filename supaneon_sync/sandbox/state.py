@@ -14,11 +14,10 @@ import string
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from supaneon_sync.sandbox.refusal import ApiError, not_found
+from supaneon_sync.sandbox.refusal import not_found
 
 REGION = "aws-eu-central-1"
 DOMAIN = "eu-central-1.sandbox.localhost"
@@ -53,37 +52,6 @@ def mint(prefix: str = "") -> str:
 def new_password() -> str:
     """Return a password of the form that Neon generates."""
     return "npg_" + secrets.token_urlsafe(18).replace("-", "x").replace("_", "y")
-
-
-class Clock:
-    """The sandbox's time: the machine's, plus what a test has moved it on."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def now(self) -> datetime:
-        """Return the present moment in UTC."""
-        return datetime.now(UTC) + self.ahead
-
-    def text(self) -> str:
-        """Return the present moment as Neon writes it."""
-        return timestamp(self.now())
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a moment as Neon writes it, cut to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_time(text: object, name: str) -> datetime:
-    """Return the moment of an RFC 3339 text. Raise ApiError (400) for anything else."""
-    try:
-        moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except ValueError as error:
-        raise ApiError(400, f"{name} is not a date-time: {text}") from error
-    if moment.tzinfo is None:
-        raise ApiError(400, f"{name} needs a time zone: {text}")
-    return moment.astimezone(UTC)
 
 
 @dataclass
@@ -203,7 +171,7 @@ class Project:
 
 @dataclass
 class State:
-    """Everything the sandbox remembers."""
+    """Everything the sandbox remembers. Reading needs no lock: each look at a collection is of a copy."""
 
     project: Project
     other_projects: list[Project] = field(default_factory=list)
@@ -231,23 +199,23 @@ class State:
 
     def default_branch(self) -> Branch:
         """Return the project's default branch."""
-        return next(branch for branch in self.branches.values() if branch.default)
+        return next(branch for branch in list(self.branches.values()) if branch.default)
 
     def named(self, name: str) -> Branch | None:
         """Return the branch of that name, if any."""
-        return next((branch for branch in self.branches.values() if branch.name == name), None)
+        return next((branch for branch in list(self.branches.values()) if branch.name == name), None)
 
     def children(self, branch_id: str) -> list[Branch]:
         """Return the branches made from a branch."""
-        return [branch for branch in self.branches.values() if branch.parent_id == branch_id]
+        return [branch for branch in list(self.branches.values()) if branch.parent_id == branch_id]
 
     def endpoint_of(self, branch_id: str) -> Endpoint | None:
         """Return the branch's read_write endpoint, if it has one."""
-        return next((one for one in self.endpoints.values() if one.branch_id == branch_id), None)
+        return next((one for one in list(self.endpoints.values()) if one.branch_id == branch_id), None)
 
     def running(self) -> bool:
         """Return whether any operation of the project is still going."""
-        return any(one.status in RUNNING_STATUSES for one in self.operations.values())
+        return any(one.status in RUNNING_STATUSES for one in list(self.operations.values()))
 
     def new_operation(
         self, action: str, now: str, branch_id: str | None, endpoint_id: str | None

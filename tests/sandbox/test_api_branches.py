@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from supaneon_sync.sandbox.state import timestamp
+from supaneon_sync.sandbox.clock import timestamp
 from supaneon_sync.sandbox.testing import Sandbox
-from tests.conftest import MakeServer  # noqa: F401
 from tests.sandbox.api_helpers import Http, query
 from tests.sandbox_fixtures import MakeSandbox
 

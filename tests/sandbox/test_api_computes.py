@@ -198,8 +198,16 @@ def test_deleting_an_endpoint_keeps_the_branchs_data(api: Http) -> None:
 
 
 @pytest.mark.parametrize("major", [15, 16, 18])
-def test_every_major_has_the_same_roles(make_sandbox: MakeSandbox, major: int) -> None:
+def test_every_major_behaves_alike(make_sandbox: MakeSandbox, major: int) -> None:
     sandbox = make_sandbox(major=major)
-    version = query(sandbox.uri("main"), "show server_version_num")[0][0]
-    assert version.startswith(str(major))
-    assert Http(sandbox).get("")["project"]["pg_version"] == major
+    api, uri = Http(sandbox), sandbox.uri("main")
+    assert query(uri, "show server_version_num")[0][0].startswith(str(major))
+    assert api.get("")["project"]["pg_version"] == major
+    query(uri, "create table t as select generate_series(1, 1000) as n")
+    lsn = query(uri, "select pg_current_wal_flush_lsn()")[0][0]
+    for name in ("first", "second"):  # each copy writes checkpoints of its own into the parent's log
+        api.branch(name, compute=True, parent_lsn=lsn)
+        assert query(sandbox.uri(name), "select count(*) from t") == [(1000,)]
+    query(uri, "delete from t where n = 1")
+    refused = api.refused(400, "POST", "/branches", {"branch": {"parent_lsn": lsn}})
+    assert "Heap DELETE" in refused["message"]
