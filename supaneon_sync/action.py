@@ -90,7 +90,7 @@ class _Step:
         """Log, annotate, sum up, and hand over. What is secret was masked by ``door.perform``."""
         self._progress.close()
         self._documents.append(door.document_of(operation, result))
-        kept = door.keep_report(self._report, self._documents, self._console)
+        kept = door.keep_report(self._report, self._documents, self._progress.warning)
         if isinstance(result, Outcome):
             handed = {**outputs.plain(result)}
             handed |= {name: secret.reveal() for name, secret in outputs.secret(result).items()}

@@ -68,7 +68,7 @@ class _CommandLine:
             result = door.perform(verb, loaded, run, self._console.redactor)
             progress.close()
             shown = [door.document_of(verb.operation, result)]
-            kept.append(door.keep_report(loaded.settings.report_file, shown, self._console))
+            kept.append(door.keep_report(loaded.settings.report_file, shown, progress.warning))
             return result
 
         with stopping(run.stop):

@@ -72,8 +72,9 @@ class Console:
             try:
                 stream.write(text)
                 stream.flush()
-            except BrokenPipeError:
-                # The reader went away (`| head`). The run goes on; what it says goes nowhere.
+            except OSError:
+                # The reader went away (`| head`), or the log's disk is full. That is no reason to give
+                # up a backup: the run goes on, its exit code counts, and what it says goes nowhere.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -174,7 +174,9 @@ def check_report_file(path: Path | None) -> None:
         ) from None
 
 
-def keep_report(path: Path | None, documents: Sequence[Mapping[str, object]], console: Console) -> bool:
+def keep_report(
+    path: Path | None, documents: Sequence[Mapping[str, object]], warn: Callable[[str], None]
+) -> bool:
     """Write the report of the verbs so far, where one is wanted; say whether it is there.
 
     A report that cannot be written takes nothing back of what was done, so it is a warning.
@@ -185,7 +187,7 @@ def keep_report(path: Path | None, documents: Sequence[Mapping[str, object]], co
     try:
         document.write(path, content + "\n")
     except OSError as error:
-        console.err(f"warning: the report could not be written to {path}: {error.strerror}")
+        warn(f"The report could not be written to {path}: {error.strerror}.")
         return False
     return True
 

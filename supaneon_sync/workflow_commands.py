@@ -32,8 +32,7 @@ def line(text: str) -> str:
 def heredocs(outputs: Mapping[str, str], token: Callable[[int], bytes]) -> str:
     """Return the text that hands outputs over, each between delimiters that nobody can guess.
 
-    ``token`` gives that many random bytes. A value that is not one string of whole characters keeps
-    its strange parts as escapes.
+    ``token`` gives that many random bytes. Raises ValueError where they were not random.
     """
     text = ""
     for name, value in outputs.items():

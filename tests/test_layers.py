@@ -94,7 +94,7 @@ def complaints(name: str, source: str) -> list[str]:
                 found.append(f"{name} imports {imported}, which the sandbox may not know")
         elif there == "sandbox":
             found.append(f"{name} imports {imported}, but nobody knows the sandbox")
-        elif FLOORS[there] > FLOORS[here]:
+        elif FLOORS.get(there, 4) > FLOORS.get(here, 4):
             found.append(f"{name} imports {imported}, which is upstairs")
         elif {here, there} == {"neon_client", "postgres"}:
             found.append(f"{name} imports {imported}, and these two rooms have no door between them")

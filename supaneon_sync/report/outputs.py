@@ -56,7 +56,8 @@ OUTPUTS: tuple[Output, ...] = (
     Output("verdict", "The result in one word; failed where the run failed.", ALL),
     Output(
         "failure-kind",
-        "Why it failed: " + ", ".join(kind for _, kind, _ in exit_codes() if kind) + ". Empty on success.",
+        "Why it failed: " + ", ".join(kind for _, kind, _ in exit_codes() if kind) + "; stale where list's "
+        "max-age was passed. Empty on success.",
         ALL,
     ),
     Output("report", "Path of the report (JSON), relative to the workspace where it lies there.", ALL),
