@@ -11,9 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from supaneon_sync.errors import SupaneonError
 from supaneon_sync.policy.entries import Entry, Section
@@ -47,24 +45,21 @@ def read(path: Path) -> Archive:
 
     Raises SupaneonError for a file that is no archive of a version known here.
     """
-    with path.open("rb") as file:
-        try:
-            return _Reader(file).archive()
-        except (EOFError, UnicodeError, ValueError) as error:
-            raise SupaneonError(f"The schema archive cannot be read: {error}.") from None
+    return parse(path.read_bytes())
 
 
 def parse(content: bytes) -> Archive:
     """Return the table of contents of an archive held in memory. Raises as `read` does."""
     try:
-        return _Reader(BytesIO(content)).archive()
+        return _Reader(content).archive()
     except (EOFError, UnicodeError, ValueError) as error:
         raise SupaneonError(f"The schema archive cannot be read: {error}.") from None
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._position = 0
         self._version = (0, 0)
         self._int_size = 4
         self._offset_size = 8
@@ -77,6 +72,8 @@ class _Reader:
         if not _OLDEST <= self._version <= _NEWEST:
             raise ValueError(f"archive version {major}.{minor} is not one that is known here")
         self._int_size, self._offset_size, layout = self._bytes(3)
+        if self._int_size not in (4, 8):
+            raise ValueError(f"its numbers have {self._int_size} bytes")
         if layout != _CUSTOM:
             raise ValueError("it is not in custom format")
         if self._version >= (1, 15):
@@ -88,6 +85,8 @@ class _Reader:
         self._text()
         server, client = self._text() or "", self._text() or ""
         count = self._integer()
+        if count < 0:
+            raise ValueError(f"it says that it has {count} entries")
         entries = tuple(self._entry() for _ in range(count))
         return Archive(entries, server, client)
 
@@ -127,10 +126,11 @@ class _Reader:
         )
 
     def _bytes(self, count: int) -> bytes:
-        content = self._file.read(count)
-        if len(content) != count:
+        end = self._position + count
+        if end > len(self._content):
             raise EOFError("it ends too early")
-        return content
+        self._position, begin = end, self._position
+        return self._content[begin:end]
 
     def _integer(self) -> int:
         sign, *digits = self._bytes(1 + self._int_size)
