@@ -34,6 +34,8 @@ VERBS = (*NEON_VERBS, "config")
 """Every operation of the action, in the order of the documentation."""
 ALL = VERBS
 JUDGING = ("restore-test", "list", "resolve")
+RETAINING = ("prune", "backup")
+"""The verbs that apply the retention policy: backup does where the project has no branch left."""
 READ_ALL = ("config", "validate-config")
 """The verbs that read every setting, needed or not: looking at them is what they are for."""
 DOOR_INPUTS = ("operation", "config")
@@ -143,11 +145,53 @@ class Settings:
         verbs=("backup", "restore-test", "prune"),
         help="Where to write the run's report (JSON).",
     )
+    keep_last: int | None = setting.count(
+        verbs=RETAINING,
+        help="Keep the last N backups. Rules add up; a backup whose drill failed takes no place in any.",
+    )
+    keep_hourly: int | None = setting.count(
+        verbs=RETAINING, help="Keep the newest backup of each of the last N hours that have one."
+    )
+    keep_daily: int | None = setting.count(
+        verbs=RETAINING, help="Keep the newest backup of each of the last N days that have one."
+    )
+    keep_weekly: int | None = setting.count(
+        verbs=RETAINING, help="Keep the newest backup of each of the last N ISO weeks that have one."
+    )
+    keep_monthly: int | None = setting.count(
+        verbs=RETAINING, help="Keep the newest backup of each of the last N months that have one."
+    )
+    keep_yearly: int | None = setting.count(
+        verbs=RETAINING, help="Keep the newest backup of each of the last N years that have one."
+    )
+    keep_within: timedelta | None = setting.duration(
+        verbs=RETAINING,
+        help="Keep every backup younger than this, measured back from the newest backup, not from now.",
+    )
+    keep_failed: timedelta = setting.duration(
+        timedelta(days=3),
+        verbs=RETAINING,
+        help="How long a backup whose drill failed stays as evidence. The newest of them stays anyway.",
+    )
+    minimum: int = setting.row(
+        "number",
+        parse_positive,
+        3,
+        verbs=RETAINING,
+        help="The floor: this many of the newest healthy backups stay, whatever the rules say.",
+    )
+    max_deletes: int = setting.row(
+        "number",
+        parse_positive,
+        100,
+        verbs=RETAINING,
+        help="The most backups that one run removes, oldest first.",
+    )
     time_zone: str = setting.row(
         "time zone",
         parse_zone,
         "UTC",
-        verbs=("backup", "prune"),
+        verbs=RETAINING,
         help="Time zone in which days, weeks, months and years of the retention policy begin.",
     )
     yes: bool = setting.flag(
