@@ -53,6 +53,8 @@ def _complaint(verb: Verb, flag: str) -> str:
             f"{flag} does not exist: every process on a machine can read command lines. "
             f"Set the environment variable {setting.environment}."
         )
+    if setting is not None and setting.file_only:
+        return f"{flag} is not an option: {setting.name} stands in the settings file alone."
     if setting is not None:
         return f"{flag} is not an option of {verb.command}; it belongs to {', '.join(setting.verbs)}."
     known = ["--config", *(option for row in _flags(verb) for option in _options(row))]
@@ -60,7 +62,7 @@ def _complaint(verb: Verb, flag: str) -> str:
 
 
 def _flags(verb: Verb) -> tuple[Setting, ...]:
-    return tuple(row for row in of_verb(verb.operation) if not row.secret)
+    return tuple(row for row in of_verb(verb.operation) if not row.secret and not row.file_only)
 
 
 def _options(row: Setting) -> tuple[str, ...]:

@@ -49,7 +49,8 @@ def inputs_yaml() -> str:
         ("operation", f"What to do: one of {operations}; or several in a row, with commas.", True),
         ("config", f"Settings file in the workspace. Default: {DEFAULT_FILE}, where it is there.", False),
     ]
-    rows += [(row.name, _described(row), False) for row in settings_shown() if not row.command_line_only]
+    given = [row for row in settings_shown() if not row.command_line_only and not row.file_only]
+    rows += [(row.name, _described(row), False) for row in given]
     return "\n".join(
         f"  {name}:\n{_folded(text)}\n    required: {written(required)}" for name, text, required in rows
     )
@@ -83,7 +84,7 @@ def settings_table() -> str:
         default = "secret" if row.secret else written(row.default) or "none"
         rows.append(
             (
-                f"`{row.name}`" + (" (command line only)" if row.command_line_only else ""),
+                f"`{row.name}`" + _place(row),
                 f"`{row.environment}`" if row.environment else "",
                 default if row.secret or default == "none" else f"`{default}`",
                 ", ".join(f"**{verb}**" if verb in row.required else verb for verb in _present(row.verbs)),
@@ -91,6 +92,12 @@ def settings_table() -> str:
             )
         )
     return _table(("Input, flag", "Environment", "Default", "Used by (**needed**)", "Meaning"), rows)
+
+
+def _place(row: Setting) -> str:
+    if row.command_line_only:
+        return " (command line only)"
+    return " (settings file only)" if row.file_only else ""
 
 
 def outputs_table() -> str:

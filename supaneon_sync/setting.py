@@ -15,7 +15,10 @@ from supaneon_sync.values import parse_boolean, parse_count, parse_duration, par
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the table. ``required`` names the verbs that cannot do without it."""
+    """One row of the table. ``required`` names the verbs that cannot do without it.
+
+    ``file_only`` rows are lists, which neither a flag nor an input could hold.
+    """
 
     name: str
     parse: Callable[[object], Any]
@@ -28,6 +31,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     secret: bool = False
     command_line_only: bool = False
+    file_only: bool = False
 
     @property
     def field(self) -> str:

@@ -16,6 +16,8 @@ from typing import Any
 
 from supaneon_sync import setting
 from supaneon_sync.errors import ConfigError
+from supaneon_sync.policy import checks
+from supaneon_sync.policy.checks import Check
 from supaneon_sync.secret import Secret
 from supaneon_sync.setting import Setting, unknown
 from supaneon_sync.values import (
@@ -113,6 +115,15 @@ class Settings:
     max_age: timedelta | None = setting.duration(
         verbs=JUDGING,
         help="Fail when the backup is older than this, for example 26h.",
+    )
+    checks: tuple[Check, ...] = setting.row(
+        "list",
+        checks.read,
+        (),
+        verbs=("restore-test",),
+        file_only=True,
+        help="Your own checks of the copy: a list, each item with name, sql (one SELECT), what to expect "
+        "(expect, min, max or rows) and timeout. See docs/restore-test.md.",
     )
     jobs: int = setting.row(
         "number",
@@ -283,6 +294,9 @@ def _first_given(
     environment: Mapping[str, str],
     file: Mapping[str, object],
 ) -> tuple[str, object] | None:
+    if row.file_only:
+        found = file.get(row.name)
+        return None if found is None else (f"{row.name} in the file", found)
     sources: list[tuple[str, object]] = [(row.flag, flags.get(row.name))]
     if not row.command_line_only:
         sources.append((f"Input {row.name}", environment.get(row.input_variable)))
@@ -300,7 +314,7 @@ def _given(value: object) -> bool:
 def _shown(row: Setting, value: object) -> str:
     """Return what was given, unless it is a secret or could be one that went to the wrong place."""
     text = repr(value)
-    return "" if row.secret or len(text) > 42 or "@" in text else f" (given: {text})"
+    return "" if row.secret or row.file_only or len(text) > 42 or "@" in text else f" (given: {text})"
 
 
 def _missing(row: Setting) -> str:
@@ -340,5 +354,8 @@ def _unknown_inputs(environment: Mapping[str, str]) -> list[str]:
 
 
 _FILE_NAMES = tuple(row.name for row in SETTINGS if not row.secret and not row.command_line_only)
-INPUT_NAMES = (*DOOR_INPUTS, *(row.name for row in SETTINGS if not row.command_line_only))
+INPUT_NAMES = (
+    *DOOR_INPUTS,
+    *(row.name for row in SETTINGS if not row.command_line_only and not row.file_only),
+)
 """Every input of the action, in the order of ``action.yml``."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from supaneon_sync.errors import ConfigError
-from supaneon_sync.settings import DEFAULT_FILE
+from supaneon_sync.settings import BY_NAME, DEFAULT_FILE
 
 
 class _Repeated(yaml.YAMLError):
@@ -69,7 +69,11 @@ def _wrong(error: Exception) -> str:
 
 
 def _refuse_nested(document: Mapping[str, object], shown: Path) -> None:
-    nested = [key for key, value in document.items() if isinstance(value, (dict, list, set))]
+    nested = [
+        key
+        for key, value in document.items()
+        if isinstance(value, (dict, list, set)) and not (key in BY_NAME and BY_NAME[key].file_only)
+    ]
     if nested:
         names = ", ".join(name if len(name) <= 40 else "a long key" for name in nested)
         raise ConfigError(

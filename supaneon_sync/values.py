@@ -151,6 +151,8 @@ def written(value: object) -> str:
         return "***"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value)
     if isinstance(value, timedelta):
         return _written_duration(value)
     return str(value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg2
 from psycopg2 import sql
@@ -20,6 +20,14 @@ from supaneon_sync.errors import NeonError, PrimaryError, SupaneonError
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.failures import Side, translate, unreachable
 from supaneon_sync.run import Stop
+
+
+class Writer(Protocol):
+    """What takes bytes as they come."""
+
+    def write(self, chunk: bytes, /) -> int:
+        """Take the next bytes."""
+
 
 Statement = str | sql.Composable
 Parameters = Sequence[object] | Mapping[str, object] | None
@@ -93,6 +101,11 @@ class Session:
         with self._busy, self.errors(), self.connection.cursor() as cursor:
             cursor.execute(statement, parameters)
 
+    def copy_out(self, statement: sql.Composable, sink: Writer) -> None:
+        """Run COPY … TO STDOUT and hand what comes to ``sink``, a piece at a time."""
+        with self._busy, self.errors(), self.connection.cursor() as cursor:
+            cursor.copy_expert(statement, sink)
+
     @contextmanager
     def transaction(self, mode: str = "") -> Iterator[None]:
         """Run the block in a transaction, committed at its end, rolled back on any error."""
@@ -103,6 +116,15 @@ class Session:
             self._roll_back_quietly()
             raise
         self.execute("COMMIT")
+
+    @contextmanager
+    def trial(self, mode: str = "") -> Iterator[None]:
+        """Run the block in a transaction that is taken back at its end, whatever happens."""
+        self.execute(f"BEGIN {mode}")
+        try:
+            yield
+        finally:
+            self._roll_back_quietly()
 
     def _roll_back_quietly(self) -> None:
         try:
