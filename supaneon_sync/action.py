@@ -30,9 +30,8 @@ _ANNOTATIONS = {"good": "notice", "warning": "warning", "bad": "error"}
 def main(environment: Mapping[str, str] | None = None) -> int:
     """Run the operations that the step asks for and return the exit code."""
     variables = os.environ if environment is None else environment
-    console = Console.standard(Redactor(), one_stream=True)
-    with door.guarded(console):
-        return _Step(console, variables).run()
+    console = Console.standard(Redactor(), in_step=True)
+    return door.guarded(console, _Step(console, variables).run)
 
 
 class _Step:
@@ -102,14 +101,14 @@ class _Step:
         self._append("GITHUB_OUTPUT", commands.heredocs(handed, self._run.token))
 
     def _show(self, outcome: Outcome) -> None:
-        self._console.out(commands.line(terminal.render(outcome)))
+        self._console.out(terminal.render(outcome))
         annotation = _ANNOTATIONS[terminal.mood(outcome)]
         text = harmless(f"{outcome.verdict}: {outcome.headline}")
         self._console.command(annotation, text, title=outcome.operation)
         self._summarize(markdown.render(outcome))
 
     def _show_failure(self, operation: str, failure: Failure) -> None:
-        self._console.out(commands.line(door.failure_text(failure)))
+        self._console.out(door.failure_text(failure))
         text = harmless("\n".join(filter(None, (failure.message, *failure.details, failure.remedy))))
         title = f"{operation}: {failure.kind}"
         self._console.command("error", text, title=title)

@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] | Non
         console.redactor.add(value)
     if arguments and arguments[0] == "sandbox":
         return _sandbox(arguments[1:], console)
-    with door.guarded(console):
-        return _CommandLine(console, variables, "--json" in arguments).run(arguments)
+    line = _CommandLine(console, variables, "--json" in arguments)
+    return door.guarded(console, lambda: line.run(arguments))
 
 
 class _CommandLine:
@@ -57,7 +57,6 @@ class _CommandLine:
     def _perform(self, verb: Verb | None, name: str, arguments: list[str]) -> int:
         progress = self._face()
         run = door.new_run(self._environment, progress)
-        kept: list[bool] = []
 
         def whole() -> Outcome | Failure:
             if verb is None:
@@ -68,7 +67,7 @@ class _CommandLine:
             result = door.perform(verb, loaded, run, self._console.redactor)
             progress.close()
             shown = [door.document_of(verb.operation, result)]
-            kept.append(door.keep_report(loaded.settings.report_file, shown, progress.warning))
+            door.keep_report(loaded.settings.report_file, shown, progress.warning)
             return result
 
         with stopping(run.stop):

@@ -10,29 +10,31 @@ from typing import TextIO
 
 from supaneon_sync import workflow_commands
 from supaneon_sync.redaction import Redactor
-from supaneon_sync.report.text import harmless
+from supaneon_sync.report.text import one_line
 
 
 class Console:
     """Where the doors write. Everything but ``handed_over`` passes the redactor."""
 
-    def __init__(self, out: TextIO, err: TextIO, redactor: Redactor) -> None:
+    def __init__(self, out: TextIO, err: TextIO, redactor: Redactor, *, in_step: bool = False) -> None:
         self.redactor = redactor
+        self._in_step = in_step
         self._out = out
         self._err = err
         self._lock = threading.RLock()
 
     @classmethod
-    def standard(cls, redactor: Redactor, *, one_stream: bool = False) -> Console:
+    def standard(cls, redactor: Redactor, *, in_step: bool = False) -> Console:
         """Return the console of this process; characters that it cannot show are escaped.
 
-        With ``one_stream`` everything goes to standard output, so that its order is kept.
+        ``in_step``: a runner reads along. Then everything goes to standard output, so that its order
+        is kept, and no line of text is taken for a command.
         """
         for stream in (sys.stdout, sys.stderr):
             reconfigure = getattr(stream, "reconfigure", None)
             if reconfigure is not None:
                 reconfigure(errors="backslashreplace")
-        return cls(sys.stdout, sys.stdout if one_stream else sys.stderr, redactor)
+        return cls(sys.stdout, sys.stdout if in_step else sys.stderr, redactor, in_step=in_step)
 
     @property
     def interactive(self) -> bool:
@@ -51,11 +53,15 @@ class Console:
 
     def out(self, text: str) -> None:
         """Write lines to standard output."""
-        self._write(self._out, self.redactor.hide(text) + "\n")
+        self._write(self._out, self._shown(text) + "\n")
 
     def err(self, text: str, end: str = "\n") -> None:
         """Write lines to standard error."""
-        self._write(self._err, self.redactor.hide(text) + end)
+        self._write(self._err, self._shown(text) + end)
+
+    def _shown(self, text: str) -> str:
+        hidden = self.redactor.hide(text)
+        return workflow_commands.line(hidden) if self._in_step else hidden
 
     def command(self, name: str, message: str, **properties: str) -> None:
         """Write a workflow command. It is redacted before it is escaped: escaped, no secret is known."""
@@ -87,4 +93,4 @@ class LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record on one line, without its traceback (that may quote values)."""
-        self._console.err(harmless(f"{record.name}: {record.getMessage()}"))
+        self._console.err(one_line(f"{record.name}: {record.getMessage()}"))

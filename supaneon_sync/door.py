@@ -16,7 +16,7 @@ from pathlib import Path
 
 from supaneon_sync import effective, settings_file
 from supaneon_sync.console import Console, LogLines
-from supaneon_sync.errors import ConfigError
+from supaneon_sync.errors import Cancelled, ConfigError, SupaneonError
 from supaneon_sync.failures import Failure, attempt, unforeseen
 from supaneon_sync.progress import Times
 from supaneon_sync.redaction import Redactor
@@ -27,6 +27,7 @@ from supaneon_sync.report.text import harmless
 from supaneon_sync.run import Progress, Run
 from supaneon_sync.settings import SETTINGS, Loaded
 from supaneon_sync.settings import load as load_settings
+from supaneon_sync.values import parse_path
 
 TIMES = Times(clock=lambda: datetime.now(UTC), monotonic=time.monotonic)
 
@@ -69,10 +70,18 @@ def load(
     chosen_file: str | None,
 ) -> Loaded:
     """Return the settings for the verbs of this run. Raises ConfigError with every problem."""
-    chosen = Path(chosen_file.strip()).expanduser() if chosen_file and chosen_file.strip() else None
-    given = settings_file.read(chosen, Path())
+    given = settings_file.read(_path(chosen_file), Path())
     names = [verb.operation for verb in verbs]
     return load_settings(names, flags=flags, environment=environment, file=given)
+
+
+def _path(chosen_file: str | None) -> Path | None:
+    if not chosen_file or not chosen_file.strip():
+        return None
+    try:
+        return parse_path(chosen_file)
+    except ValueError as error:
+        raise ConfigError(f"The settings file (config) {error}.") from None
 
 
 def perform(verb: Verb, loaded: Loaded, run: Run, redactor: Redactor) -> Result:
@@ -192,9 +201,24 @@ def keep_report(
     return True
 
 
+def guarded(console: Console, work: Callable[[], int]) -> int:
+    """Do the work and return its exit code; nothing is said but through the console.
+
+    What libraries log, what threads die of, and what even the door itself did not foresee would
+    otherwise be printed by Python, with values in it.
+    """
+    with _hooks(console):
+        try:
+            return work()
+        except KeyboardInterrupt:
+            return Cancelled.exit_code
+        except Exception as error:  # noqa: BLE001 the last one to see it; Python would print its text
+            _tell(console, error)
+            return SupaneonError.exit_code
+
+
 @contextmanager
-def guarded(console: Console) -> Iterator[None]:
-    """Send what libraries and threads say by themselves through the console while the block runs."""
+def _hooks(console: Console) -> Iterator[None]:
     former = threading.excepthook, sys.unraisablehook
     lines = LogLines(console)
 

@@ -19,6 +19,7 @@ _CANCELLED = Cancelled(
     "The run was cancelled.",
     remedy="A backup gets its name as the last step of all, so nothing half-made carries one. Run it again.",
 )
+_CAUTION = {False: "which hold no values", True: "once you took out the row values they may hold"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def unforeseen(error: BaseException, *, tell_all: bool = False) -> Failure:
         SupaneonError.exit_code,
         SupaneonError.failure_kind,
         f"This is a defect of supaneon-sync: {_name(error)} was not foreseen.",
-        "Report it with the lines below, which hold no values. Earlier backups are as they were.",
+        f"Report it with the lines below, {_CAUTION[tell_all]}. Earlier backups are as they were.",
         tuple(lines),
         _codes(error),
     )

@@ -160,7 +160,7 @@ class ActionProgress:
 
     def note(self, text: str) -> None:
         """A fact worth a line."""
-        self._console.out(commands.line(harmless(text)))
+        self._console.out(harmless(text))
 
     def warning(self, text: str) -> None:
         """An annotation on the run."""
@@ -173,7 +173,7 @@ class ActionProgress:
             if done < total and now - self._last < LOG_EVERY:
                 return
             self._last = now
-            self._console.out(commands.line(_state(label, done, total, volume)))
+            self._console.out(_state(label, done, total, volume))
 
     def secret(self, value: str) -> None:
         """Mask a value in every form it may take, before anything can show it."""

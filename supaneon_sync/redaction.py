@@ -41,7 +41,7 @@ def forms(value: str) -> tuple[str, ...]:
     found: list[str] = []
     for plain in filter(str.strip, (value, *passwords_in(value))):
         encoded = quote(plain, safe="")
-        lines = (plain, plain.strip(), *plain.splitlines(), *(line.strip() for line in plain.splitlines()))
+        lines = (plain, plain.strip(), *(line.strip() for line in plain.splitlines()))
         found.extend(lines)
         found.extend((encoded, quote(plain), re.sub(r"%..", lambda code: code[0].lower(), encoded)))
         found.extend(

@@ -85,6 +85,7 @@ def test_a_verb_answers_to_its_aliases(call: Call, name: str) -> None:
         (["backup-run", "extra"], "without a flag before it"),
         (["backup-run", "--jobs", "0"], "--jobs must be"),
         (["backup-run", "--config", "absent.yml"], "cannot be read"),
+        (["backup-run", "--config", "~no-such-user/x.yml"], "~user exists"),
         (["backup-run", "--report-file", "/proc/none/report.json"], "cannot be written"),
     ],
 )
@@ -233,6 +234,9 @@ def test_a_secret_that_became_known_shows_nowhere(
     for shown in (out, err, report):
         assert "***" in shown
         assert "canary" not in shown
+    assert "somebody: log ***" in err
+    assert "warn ***" in err
+    assert "RuntimeError was not foreseen" in err
 
 
 def test_the_report_is_kept_whole_and_private(call: Call, tmp_path: Path) -> None:
@@ -282,6 +286,27 @@ def test_a_reader_who_goes_away_is_no_error() -> None:
     command = f"{sys.executable} -m supaneon_sync --help | head -c 1; exit ${{PIPESTATUS[0]}}"
     found = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_what_even_the_door_did_not_foresee_is_told_without_its_text(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_arguments: object) -> str:
+        raise ValueError("canary in a text of Python's")
+
+    monkeypatch.setattr("supaneon_sync.report.terminal.render", breaks)
+    code, out, err = call("backup-run")
+    assert code == 1
+    assert "ValueError was not foreseen" in err
+    assert "canary" not in out + err
+
+
+def test_an_interruption_anywhere_ends_as_cancelled(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_arguments: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("supaneon_sync.report.terminal.render", interrupted)
+    assert call("backup-run")[0] == 130
 
 
 def test_a_password_given_to_the_run_is_not_in_its_arguments() -> None:

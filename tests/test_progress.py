@@ -89,7 +89,8 @@ def test_nothing_to_do_is_drawn_as_done(console: Console, written: io.StringIO) 
     assert "####" in written.getvalue()
 
 
-def test_the_action_groups_by_step_and_closes_what_it_opens(console: Console, written: io.StringIO) -> None:
+def test_the_action_groups_by_step_and_closes_what_it_opens(written: io.StringIO) -> None:
+    console = Console(written, written, Redactor(), in_step=True)
     progress = ActionProgress(console, Clock().times(), masking=True)
     progress.step("one")
     progress.note("::add-path::/tmp")

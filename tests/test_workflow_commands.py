@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from supaneon_sync.workflow_commands import command, heredocs, line
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)))
+TEXT = st.one_of(
+    st.text(st.characters(exclude_categories=("Cs",))),
+    st.lists(st.sampled_from(("%", "25", "%0A", "%2C", "\n", "\r", ":", ",", "=", "::", "<<", "a "))).map(
+        "".join
+    ),
+)
 
 
 def read_command(text: str) -> tuple[str, dict[str, str], str] | None:
