@@ -42,7 +42,7 @@ def _judged(standby: Standby) -> tuple[tuple[StandingBackup, ...], str]:
     if mirror is None:
         return standby.backups(), ""
     try:
-        with standby.house(standby.doors(mirror).direct, "list") as house:
+        with standby.house(standby.mirror_doors(mirror).direct, "list") as house:
             return standby.judged(house.ledger()), ""
     except Refused:
         raise

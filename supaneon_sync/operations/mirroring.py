@@ -45,7 +45,7 @@ def held(standby: Standby) -> Iterator[HeldMirror]:
     if branch is None:
         standby.run.progress.note(f"There is no {names.MIRROR} yet; making it.")
         branch = standby.make_mirror()
-    door = standby.doors(branch).direct
+    door = standby.mirror_doors(branch).direct
     _make_house(standby, branch, door)
     with standby.house(door, "lock") as house, Keeper() as keeper:
         house.lock()

@@ -137,6 +137,7 @@ def describe(
                 "name": one.table.name,
                 "rows": one.source.rows,
                 "fingerprint": one.source.digest,
+                "method": one.source.method.value,
                 "bytes": one.bytes,
             }
             for one in proved.tables

@@ -161,26 +161,36 @@ class Standby:
         return self.client.create_endpoint(self.project.id, branch.id)
 
     def doors(self, branch: Branch) -> Doors:
-        """Return how to reach the branch as its owner, its own password first.
+        """Return how to reach the user's database on the branch as its owner. Raises NeonError.
 
         A branch keeps the password it was cut with, so the API's answer for *this* branch counts;
-        the configured one is for projects that do not store passwords. Raises NeonError.
+        the configured one is for projects that do not store passwords.
         """
+        return self._doors(branch, self.settings.neon_database)
+
+    def mirror_doors(self, branch: Branch) -> Doors:
+        """Return the same for the mirror, whose user's database a killed run may have left unmade."""
+        there = [database.name for database in self.client.databases(self.project.id, branch.id)]
+        preferred = [self.settings.neon_database, names.HOUSE_DATABASE, *there]
+        known = next((name for name in preferred if name in there), self.settings.neon_database)
+        found = self._doors(branch, known)
+        database = self.settings.neon_database
+        return Doors(direct=found.direct.database(database), pooled=found.pooled.database(database))
+
+    def _doors(self, branch: Branch, database: str) -> Doors:
         endpoint = self.endpoint(branch)
         if endpoint.branch_id != branch.id:
             raise NeonError(
                 f"The endpoint {endpoint.id} is not of branch {branch.name}.", remedy="Run it again."
             )
-        return Doors(
-            direct=self._conninfo(branch, endpoint, pooled=False),
-            pooled=self._conninfo(branch, endpoint, pooled=True),
-        )
+        direct, pooled = (self._conninfo(branch, endpoint, database, pooled=flag) for flag in (False, True))
+        return Doors(direct, pooled)
 
-    def _conninfo(self, branch: Branch, endpoint: Endpoint, *, pooled: bool) -> Conninfo:
+    def _conninfo(self, branch: Branch, endpoint: Endpoint, database: str, *, pooled: bool) -> Conninfo:
         uri = self.client.connection_uri(
             self.project.id,
             branch.id,
-            self.settings.neon_database,
+            database,
             self.settings.neon_db_user,
             endpoint_id=endpoint.id,
             pooled=pooled,
@@ -192,8 +202,7 @@ class Standby:
         host = endpoint.pooled_host if pooled else endpoint.host
         if found.host != host:
             raise NeonError(
-                f"Neon gave a URI of another host than {branch.name}'s own.",
-                remedy="Run it again.",
+                f"Neon gave a URI of another host than {branch.name}'s own.", remedy="Run it again."
             )
         if found.password is not None:
             self.run.progress.secret(found.password.reveal())

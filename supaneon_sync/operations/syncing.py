@@ -301,7 +301,7 @@ class Sync:
 
     def _differing_tables(self, copied: Sequence[CopiedTable], seed: Seed) -> list[str]:
         def task(sessions: Sessions, one: CopiedTable) -> Fingerprint:
-            return fingerprint.fingerprint(sessions[0], one.table, seed)
+            return fingerprint.fingerprint(sessions[0], one.table, seed, one.source.method)
 
         count = 0
 

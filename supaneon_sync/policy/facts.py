@@ -24,7 +24,8 @@ class Column:
 class Relation:
     """A table, partition, sequence, view, … of the primary as the snapshot shows it.
 
-    ``kind`` and ``persistence`` are ``pg_class.relkind`` and ``relpersistence``; ``pages`` and
+    ``trusted`` says that planning a query over it can run no code but that of roles with at least our
+    own rights. ``kind`` and ``persistence`` are ``pg_class.relkind`` and ``relpersistence``; ``pages`` and
     ``rows`` are the planner's estimates (pages of 8 KiB, -1 rows: never analysed).
     """
 
@@ -38,6 +39,7 @@ class Relation:
     pages: int = 0
     rows: float = -1
     populated: bool = True
+    trusted: bool = False
 
     @property
     def label(self) -> str:

@@ -20,7 +20,16 @@ from psycopg2 import sql
 
 from supaneon_sync.errors import SupaneonError
 from supaneon_sync.policy.facts import Relation
-from supaneon_sync.postgres.fingerprint import Fingerprint, Seed, fingerprint
+from supaneon_sync.postgres.fingerprint import (
+    Fingerprint,
+    Method,
+    Seed,
+    StreamDigest,
+    copy_out,
+    fingerprint,
+    method_for,
+    written_columns,
+)
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import Snapshot, reading
 
@@ -52,46 +61,47 @@ class Reader:
 def transfer(source: Session, target: Session, table: Relation, reader: Reader) -> CopiedTable:
     """Copy one table's own rows. Raises SnapshotLost, PrimaryError, NeonError or QuotaError."""
     began = time.monotonic()
+    digest = StreamDigest(reader.seed) if method_for(table) is Method.STREAM else None
     with reading(source, reader.snapshot, table, reader.lock_wait):
         with target.transaction():
             frozen = table.pages >= _BIG_PAGES
             if frozen:
                 target.execute(sql.SQL("TRUNCATE ONLY {}").format(sql.Identifier(table.schema, table.name)))
-            volume = _stream(source, target, *_statements(source, target, table, frozen=frozen))
-        proof = fingerprint(source, table, reader.seed)
+            volume = _stream(source, target, table, frozen=frozen, digest=digest)
+        proof = fingerprint(source, table, reader.seed) if digest is None else digest.fingerprint()
     return CopiedTable(table, proof, volume, time.monotonic() - began)
 
 
-def _statements(source: Session, target: Session, table: Relation, *, frozen: bool) -> tuple[str, str]:
-    columns = sql.SQL(", ").join(sql.Identifier(c.name) for c in table.columns if not c.generated)
+def _copy_in(table: Relation, *, frozen: bool) -> sql.Composable:
     name = sql.Identifier(table.schema, table.name)
-    listed = sql.SQL(" ({})").format(columns) if any(not c.generated for c in table.columns) else sql.SQL("")
-    out = sql.SQL("COPY {}{} TO STDOUT").format(name, listed)
-    into = sql.SQL("COPY {}{} FROM STDIN{}").format(name, listed, sql.SQL(" (FREEZE)" if frozen else ""))
-    return out.as_string(source.connection), into.as_string(target.connection)
+    ending = sql.SQL(" (FREEZE)" if frozen else "")
+    return sql.SQL("COPY {}{} FROM STDIN{}").format(name, written_columns(table), ending)
 
 
 class _Pump(threading.Thread):
     """Reads the source's COPY into a pipe, counts the bytes, and remembers how it ended."""
 
-    def __init__(self, source: Session, statement: str, pipe: BinaryIO) -> None:
+    def __init__(self, source: Session, table: Relation, pipe: BinaryIO, digest: StreamDigest | None) -> None:
         super().__init__(name="copy out", daemon=True)
         self._source = source
-        self._statement = statement
+        self._statement = copy_out(table)
         self._pipe = pipe
+        self._digest = digest
         self.volume = 0
         self.failure: BaseException | None = None
 
     def write(self, chunk: bytes) -> int:
         """Take what the source sends (called by the driver)."""
         self.volume += len(chunk)
+        if self._digest is not None:
+            self._digest.write(chunk)
         return self._pipe.write(chunk)
 
     def run(self) -> None:
         """Read to the end. A reader that went away ends the source's session, which cannot go on."""
         try:
-            with self._pipe, self._source.errors(), self._source.connection.cursor() as cursor:
-                cursor.copy_expert(self._statement, self)
+            with self._pipe:
+                self._source.copy_out(self._statement, self)
         except BrokenPipeError:
             self._source.close()
         except Exception as error:  # noqa: BLE001 -- handed to the thread that waits
@@ -119,10 +129,12 @@ class _Inlet:
         return chunk
 
 
-def _stream(source: Session, target: Session, out: str, into: str) -> int:
+def _stream(
+    source: Session, target: Session, table: Relation, *, frozen: bool, digest: StreamDigest | None
+) -> int:
     read_end, write_end = os.pipe()
     _widen(write_end)
-    pump = _Pump(source, out, os.fdopen(write_end, "wb", buffering=_CHUNK))
+    pump = _Pump(source, table, os.fdopen(write_end, "wb", buffering=_CHUNK), digest)
     pump.start()
     try:
         with (
@@ -130,7 +142,7 @@ def _stream(source: Session, target: Session, out: str, into: str) -> int:
             target.errors(),
             target.connection.cursor() as cursor,
         ):
-            cursor.copy_expert(into, _Inlet(pipe, pump), size=_CHUNK)
+            cursor.copy_expert(_copy_in(table, frozen=frozen), _Inlet(pipe, pump), size=_CHUNK)
     except SupaneonError:
         pump.join()
         if pump.failure is not None:

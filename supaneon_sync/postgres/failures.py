@@ -66,8 +66,8 @@ def _first_line(text: str) -> str:
 
 _CONNECT_REMEDIES: tuple[tuple[str, str, str], ...] = (
     (
-        r"Network is unreachable|Cannot assign requested address|Address family not supported",
-        "this machine has no IPv6, and Supabase's direct host has no IPv4 address",
+        r"Network is unreachable|No route to host|Cannot assign requested address|Address family not",
+        "there is no way from here to that address (Supabase's direct hosts have IPv6 addresses alone)",
         "Use the session pooler's string (….pooler.supabase.com, port 5432) from Supabase's Connect dialog.",
     ),
     (

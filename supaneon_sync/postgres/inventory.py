@@ -19,9 +19,26 @@ SELECT d.datname, current_setting('server_version'), pg_encoding_to_char(d.encod
 FROM pg_database d WHERE d.datname = current_database()
 """
 
+# Planning any query over a table folds calls with constant arguments in its indexes and statistics, as the
+# role that asks (tried). So a table counts as trusted only if its owner, and the owners of the functions and
+# operators in there, could do what our role can do anyway.
 _RELATIONS = f"""
+WITH trusted AS (
+  SELECT oid FROM pg_roles
+  WHERE rolsuper OR pg_has_role(oid, (SELECT oid FROM pg_roles WHERE rolname = current_user), 'MEMBER')
+), expressions (relation, catalog, oid) AS (
+  SELECT indrelid, 'pg_class'::regclass, indexrelid FROM pg_index
+  WHERE indexprs IS NOT NULL OR indpred IS NOT NULL
+  UNION ALL SELECT stxrelid, 'pg_statistic_ext'::regclass, oid FROM pg_statistic_ext
+), foreign_code AS (
+  SELECT e.relation FROM expressions e JOIN pg_depend d ON d.classid = e.catalog AND d.objid = e.oid
+  LEFT JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid
+  JOIN pg_proc p ON p.oid = CASE WHEN d.refclassid = 'pg_proc'::regclass THEN d.refobjid ELSE o.oprcode END
+  WHERE p.proowner NOT IN (SELECT oid FROM trusted) OR o.oprowner NOT IN (SELECT oid FROM trusted)
+)
 SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relfilenode, c.relpages,
-       c.reltuples, c.relispopulated, coalesce(a.columns, '[]')
+       c.reltuples, c.relispopulated, coalesce(a.columns, '[]'),
+       c.relowner IN (SELECT oid FROM trusted) AND c.oid NOT IN (SELECT relation FROM foreign_code)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN LATERAL (
   SELECT json_agg(json_build_array(
@@ -133,7 +150,7 @@ def read(session: Session) -> Inventory:
 
 
 def _relation(row: tuple[Any, ...]) -> Relation:
-    oid, schema, name, kind, persistence, file, pages, rows, populated, columns = row
+    oid, schema, name, kind, persistence, file, pages, rows, populated, columns, trusted = row
     return Relation(
         oid=oid,
         schema=schema,
@@ -145,6 +162,7 @@ def _relation(row: tuple[Any, ...]) -> Relation:
         pages=pages,
         rows=rows,
         populated=populated,
+        trusted=trusted,
     )
 
 

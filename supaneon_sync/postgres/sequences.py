@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psycopg2 import sql
 
-from supaneon_sync.errors import SnapshotLost
+from supaneon_sync.errors import PrimaryError, SnapshotLost
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres.session import Session
 
@@ -37,10 +37,7 @@ def read(session: Session, sequences: Sequence[Relation]) -> tuple[Reading, ...]
     if not sequences:
         return ()
     with session.transaction("READ ONLY"):
-        session.query(
-            "SELECT count(pg_sequence_last_value(s.oid)) FROM unnest(%s::oid[]) AS s (oid)",
-            ([sequence.oid for sequence in sequences],),
-        )
+        _hold(session, sequences)
         names = session.query(
             "SELECT (pg_identify_object_as_address('pg_class'::regclass, s.oid, 0)).object_names"
             " FROM unnest(%s::oid[]) WITH ORDINALITY AS s (oid, position) ORDER BY s.position",
@@ -50,6 +47,20 @@ def read(session: Session, sequences: Sequence[Relation]) -> tuple[Reading, ...]
             if found != [sequence.schema, sequence.name]:
                 raise SnapshotLost(f"Sequence {sequence.label} was dropped or renamed on the primary.")
         return _values(session, sequences)
+
+
+def _hold(session: Session, sequences: Sequence[Relation]) -> None:
+    try:
+        session.query(
+            "SELECT count(pg_sequence_last_value(s.oid)) FROM unnest(%s::oid[]) AS s (oid)",
+            ([sequence.oid for sequence in sequences],),
+        )
+    except PrimaryError as error:
+        if error.evidence.get("sqlstate") not in ("XX000", "42P01"):
+            raise
+        labels = ", ".join(sequence.label for sequence in sequences)
+        lost = SnapshotLost(f"A sequence was dropped on the primary (one of {labels}).")
+        raise lost.with_evidence(error.evidence) from None
 
 
 def reread(session: Session, readings: Sequence[Reading]) -> tuple[Reading, ...]:
