@@ -179,7 +179,6 @@ def project(one: Project, plan: Plan, now: str, *, listed: bool = False) -> Json
         "history_retention_seconds": plan.history_seconds,
         "created_at": one.created_at,
         "updated_at": now,
-        "synthetic_storage_size": 0,
         "owner_id": _OWNER,
     }
     if listed:

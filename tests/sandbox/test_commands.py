@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ def state() -> Iterator[Path]:
     parent.chmod(0o711)
     yield parent / "state with space"
     sandbox("down", parent / "state with space")
+    shutil.rmtree(parent)
 
 
 def sandbox(verb: str, state: Path, *options: str) -> subprocess.CompletedProcess[str]:
