@@ -129,12 +129,12 @@ class Settings:
         "number",
         parse_positive,
         4,
-        verbs=("backup", "restore-test"),
+        verbs=("backup", "restore-test", "validate-config"),
         help="Connections that read the primary at the same time (one more is held for the snapshot).",
     )
     lock_wait: timedelta = setting.duration(
         timedelta(seconds=30),
-        verbs=("backup",),
+        verbs=("backup", "validate-config"),
         help="How long to wait for a table on the primary that a migration holds locked.",
     )
     make_room: bool = setting.flag(
@@ -223,6 +223,11 @@ class Settings:
         timedelta(minutes=10),
         verbs=NEON_VERBS,
         help="How long to wait for one of Neon's operations, and for other operations on the project to end.",
+    )
+    offline: bool = setting.flag(
+        verbs=("validate-config",),
+        command_line_only=True,
+        help="Touch no network: look at the settings and list the client programs only.",
     )
     insecure_loopback: bool = setting.flag(
         verbs=("backup", "validate-config"),
@@ -313,8 +318,10 @@ def _given(value: object) -> bool:
 
 def _shown(row: Setting, value: object) -> str:
     """Return what was given, unless it is a secret or could be one that went to the wrong place."""
+    if row.secret or row.file_only:
+        return ""
     text = repr(value)
-    return "" if row.secret or row.file_only or len(text) > 42 or "@" in text else f" (given: {text})"
+    return "" if len(text) > 42 or "@" in text else f" (given: {text})"
 
 
 def _missing(row: Setting) -> str:

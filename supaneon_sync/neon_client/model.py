@@ -21,7 +21,10 @@ _FAILED = frozenset({"failed", "error", "cancelled"})
 
 @dataclass(frozen=True)
 class Project:
-    """A Neon project. ``branch_size_limit`` in bytes; None or 0 means that Neon names no limit."""
+    """A Neon project. ``branch_size_limit`` in bytes; None or 0 means that Neon names no limit.
+
+    ``branches_limit`` is the owner's, None where Neon does not tell it (lists of projects never do).
+    """
 
     id: str
     name: str
@@ -33,6 +36,7 @@ class Project:
     allowed_ips: tuple[str, ...]
     allowed_ips_protected_only: bool
     block_public_connections: bool
+    branches_limit: int | None = None
 
     @classmethod
     def read(cls, fields: Fields) -> Project:
@@ -50,6 +54,7 @@ class Project:
             allowed_ips=allowed.texts("ips"),
             allowed_ips_protected_only=allowed.flag("protected_branches_only", default=False),
             block_public_connections=settings.flag("block_public_connections", default=False),
+            branches_limit=fields.inner("owner").maybe_integer("branches_limit"),
         )
 
 

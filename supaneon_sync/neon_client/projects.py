@@ -14,6 +14,10 @@ from supaneon_sync.neon_client.transport import Call
 class ProjectCalls(Calls):
     """Projects that the key sees."""
 
+    def key_kind(self) -> str:
+        """Return what kind of key this is: api_key_user, api_key_org, oauth, …; raise NeonError for none."""
+        return self._ask(Call("GET", "/auth", "look at the API key"), lambda f: f.text("auth_method"))
+
     def projects(self) -> list[Project]:
         """Return every project that the key sees, over all its organizations.
 

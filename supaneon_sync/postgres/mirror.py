@@ -49,6 +49,14 @@ def describe(session: Session, owner: str) -> Target:
     return Target(major=major, extensions=frozenset(names), owner=owner, can_create_bypassrls=bool(bypass))
 
 
+def powers(session: Session) -> tuple[bool, bool]:
+    """Say whether the session's role may create databases, and roles."""
+    databases, roles = session.one(
+        "SELECT rolsuper OR rolcreatedb, rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
+    )
+    return bool(databases), bool(roles)
+
+
 def make_anew(session: Session, database: str, locale: Locale) -> str:
     """Drop and create the database; return what differs from the primary's locale ('' if nothing).
 

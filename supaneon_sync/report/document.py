@@ -32,6 +32,7 @@ def of_outcome(outcome: Outcome, handed_over: Mapping[str, str]) -> dict[str, ob
         "facts": dict(outcome.facts),
         "outputs": {**outputs.plain(outcome), **handed_over},
         "notes": list(outcome.notes),
+        "script": outcome.script,
         "report": dict(outcome.report),
     }
 

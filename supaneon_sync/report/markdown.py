@@ -32,6 +32,9 @@ def render(outcome: Outcome) -> str:
         blocks.append(_grid(table.columns, table.rows, table.numeric) if table.rows else "None.")
     if outcome.notes:
         blocks.append("\n".join(f"- {escape(note)}" for note in outcome.notes))
+    if outcome.script:
+        lines = harmless(outcome.script).split("\n")
+        blocks.append("\n".join(f"    {line}" for line in lines))  # a code block that no text can end
     return "\n\n".join(blocks) + "\n"
 
 

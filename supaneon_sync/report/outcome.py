@@ -26,6 +26,8 @@ class Outcome:
     anybody; ``secrets`` are step outputs that must be masked before they are written. ``report`` is
     the JSON document; it holds no secret. ``failure`` is set when the verb finished its work and
     the answer is bad news (a stale backup, a failed drill): its exit code becomes the run's.
+    ``script`` is text to be copied as it is (SQL); where an outcome has nothing else, a terminal shows
+    it alone, fit for a pipe.
     """
 
     operation: str
@@ -37,5 +39,6 @@ class Outcome:
     outputs: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     report: Mapping[str, object] = field(default_factory=dict)
+    script: str = ""
     exit_code: int = 0
     failure_kind: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from supaneon_sync.report.outcome import Outcome, Table
-from supaneon_sync.report.text import one_line
+from supaneon_sync.report.text import harmless, one_line
 
 GOOD = frozenset({"ok", "healthy", "pass", "passed", "proved", "equal", "done"})
 """Verdicts that need nobody's attention. Any other one is shown as a warning, unless the run failed."""
@@ -33,7 +33,9 @@ _CODES = {"good": "1;32", "warning": "1;33", "bad": "1;31"}
 
 
 def render(outcome: Outcome, style: Style = Style()) -> str:
-    """Return the outcome as aligned text: headline, facts, tables, notes."""
+    """Return the outcome as aligned text: headline, facts, tables, notes, script; or its script alone."""
+    if outcome.script and not (outcome.facts or outcome.tables or outcome.notes):
+        return harmless(outcome.script)
     verdict = style.paint(one_line(outcome.verdict), _CODES[mood(outcome)])
     blocks = [f"{verdict}: {style.paint(one_line(outcome.headline), '1')}"]
     if outcome.facts:
@@ -41,6 +43,8 @@ def render(outcome: Outcome, style: Style = Style()) -> str:
     blocks.extend(_table(table, style) for table in outcome.tables)
     if outcome.notes:
         blocks.append("\n".join(f"- {one_line(note)}" for note in outcome.notes))
+    if outcome.script:
+        blocks.append(harmless(outcome.script))
     return "\n\n".join(blocks)
 
 
