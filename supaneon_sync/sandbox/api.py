@@ -70,6 +70,7 @@ def _verbs() -> list[tuple[str, str, Verb]]:
         ("DELETE", _B, lambda c: branches.delete(c.plane, c.path["branch"])),
         ("POST", _B + "/restore", lambda c: restoring.restore(c.plane, c.path["branch"], c.fields)),
         ("POST", _B + "/set_as_default", lambda c: branches.set_as_default(c.plane, c.path["branch"])),
+        ("GET", _B + "/schema", lambda c: catalog.schema(c.plane, c.path["branch"], c.query)),
         ("GET", _B + "/endpoints", lambda c: endpoints.listing(c.plane, c.path["branch"])),
         ("GET", _B + "/roles", lambda c: catalog.roles(c.plane, c.path["branch"])),
         ("POST", _B + "/roles", lambda c: catalog.create_role(c.plane, c.path["branch"], c.fields)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -181,6 +182,28 @@ def delete_database(plane: Plane, branch_id: str, name: str) -> Json | None:
         statement = sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
         operations = _apply(plane, branch, lambda: plane.clusters.command(branch.id, statement))
         return {"database": shapes.database(gone, branch_id), "operations": operations}
+
+
+def schema(plane: Plane, branch_id: str, query: Mapping[str, str]) -> Json:
+    """Answer GET schema: what pg_dump says of a database now."""
+    if query.get("lsn") or query.get("timestamp") or query.get("format", "sql") != "sql":
+        raise not_offered("a schema of an earlier moment or in another format")
+    if not query.get("db_name"):
+        raise ApiError(400, "db_name is required")
+    branch = _seen(plane, branch_id)
+    name = _database(branch, query["db_name"]).name
+    with plane.clusters.awake(branch.id) as server:
+        command = (str(server.binaries.tool("pg_dump")), "--schema-only", "--no-password")
+        environment = server.binaries.environment() | {
+            "PGHOST": str(server.sockets),
+            "PGPORT": str(server.port),
+            "PGUSER": server.superuser,
+            "PGDATABASE": name,
+        }
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise ApiError(500, f"pg_dump failed: {done.stderr.strip()[-300:]}")
+    return {"sql": done.stdout}
 
 
 def connection_uri(plane: Plane, query: Mapping[str, str]) -> Json:

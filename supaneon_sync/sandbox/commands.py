@@ -26,6 +26,7 @@ from supaneon_sync.sandbox.binaries import MAJORS, Binaries, SandboxError, defau
 from supaneon_sync.sandbox.limits import PLANS
 from supaneon_sync.sandbox.server import Server
 
+_DESCRIPTION = "A sample primary and a Neon-compatible API on this machine: no account, no Docker, no root."
 _START_SECONDS = 300  # the first start may have to fetch PostgreSQL
 _STOP_SECONDS = 30
 _LOCK = "lock"
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_choices(up)
     down = verbs.add_parser("down", help="stop the sandbox and remove its state")
     down.add_argument("--keep", action="store_true", help="keep the state for the next `up`")
-    serve = verbs.add_parser("serve", help=argparse.SUPPRESS)
+    serve = verbs.add_parser("serve")  # without a help text it is not listed
     _add_choices(serve)
     serve.add_argument("--ready-fd", type=int)
     for one in (up, down, serve):
@@ -224,8 +225,8 @@ def _end(state: Path, holder: int) -> None:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Be ``python -m supaneon_sync.sandbox``."""
-    parser = argparse.ArgumentParser(prog="python -m supaneon_sync.sandbox")
+    """Be ``supaneon-sync sandbox``, also as ``python -m supaneon_sync.sandbox``. Return the exit code."""
+    parser = argparse.ArgumentParser(prog="supaneon-sync sandbox", description=_DESCRIPTION)
     add_arguments(parser)
     try:
         return run(parser.parse_args(words))

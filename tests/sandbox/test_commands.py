@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from supaneon_sync.sandbox.service import variables_as_exports
 from tests.sandbox.api_helpers import query
 
 _MODULE = (sys.executable, "-m", "supaneon_sync.sandbox")
@@ -145,3 +146,17 @@ def test_secrets_are_readable_by_their_owner_alone_and_are_on_no_command_line(st
             text in file.read_text(errors="replace") for text in (environment["NEON_API_KEY"], password)
         )
         assert not holds or file.stat().st_mode & 0o077 == 0, file
+
+
+def test_exported_values_survive_the_shell_whatever_is_in_them() -> None:
+    values = {"ODD": "a'b\"c $HOME `id` \\ & ?x=1 ü", "EMPTY": ""}
+    script = variables_as_exports(values) + "env -0"
+    shown = subprocess.run(("sh", "-c", script), capture_output=True, check=True, env={}).stdout.decode()
+    assert set(values.items()) <= {tuple(row.split("=", 1)) for row in shown.split("\0") if "=" in row}
+
+
+def test_the_help_names_up_and_down_and_nothing_internal() -> None:
+    shown = subprocess.run((*_MODULE, "--help"), capture_output=True, text=True, check=True).stdout
+    assert "up" in shown
+    assert "serve" not in shown
+    assert "SUPPRESS" not in shown

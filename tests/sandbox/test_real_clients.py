@@ -86,6 +86,8 @@ def test_neonctl_lists_creates_gets_renames_connects_to_and_deletes_branches(
     assert f"@{host}/neondb?" in neonctl("connection-string", "renamed")
     pooled = host.replace(".", "-pooler.", 1)
     assert f"@{pooled}/neondb?" in neonctl("connection-string", "renamed", "--pooled")
+    query(made["connection_uris"][0]["connection_uri"], "create table only_here (n int)")
+    assert "+CREATE TABLE public.only_here" in neonctl("branches", "schema-diff", "main", "renamed")
     neonctl("branches", "reset", "renamed", "--parent")
     neonctl("branches", "delete", "renamed")
     assert "renamed" not in shared_sandbox.names()
@@ -188,6 +190,7 @@ def test_every_route_passes_neons_api_document(prism: str, shared_sandbox: Sandb
     api.write("PATCH", at + "/databases/db", {"database": {"name": "db2", "owner_name": "neondb_owner"}})
     api.write("DELETE", at + "/databases/db2")
     api.write("DELETE", at + "/roles/app")
+    assert "PostgreSQL database dump" in api.get(at + "/schema", db_name="neondb")["sql"]
     api.get("/connection_uri", branch_id=branch, database_name="neondb", role_name="neondb_owner")
     api.get("/endpoints")
     api.get(f"/endpoints/{endpoint}")
