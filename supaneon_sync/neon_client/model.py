@@ -113,7 +113,10 @@ class Branch:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A compute endpoint. Sizes in compute units, ``suspend_timeout_seconds`` 0 = the plan's default."""
+    """A compute endpoint. Sizes in compute units, ``suspend_timeout_seconds`` 0 = the plan's default.
+
+    ``last_active`` is when it was last in use, None where Neon does not tell.
+    """
 
     id: str
     project_id: str
@@ -126,6 +129,7 @@ class Endpoint:
     autoscaling_limit_min_cu: float | None
     autoscaling_limit_max_cu: float | None
     suspend_timeout_seconds: int | None
+    last_active: datetime | None = None
 
     @property
     def pooled_host(self) -> str:
@@ -148,6 +152,7 @@ class Endpoint:
             autoscaling_limit_min_cu=fields.maybe_number("autoscaling_limit_min_cu"),
             autoscaling_limit_max_cu=fields.maybe_number("autoscaling_limit_max_cu"),
             suspend_timeout_seconds=fields.maybe_integer("suspend_timeout_seconds"),
+            last_active=fields.maybe_moment("last_active"),
         )
 
 

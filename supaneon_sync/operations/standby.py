@@ -87,13 +87,14 @@ class Standby:
         )
         return self.client.create_branch(self.project.id, request).branch
 
-    def backups(self) -> tuple[StandingBackup, ...]:
+    def backups(self, branches: list[Branch] | None = None) -> tuple[StandingBackup, ...]:
         """Return the backups that this tool made, newest first, with their drills as branches tell them.
 
-        A branch that merely has a backup's name is passed over. The API alone is asked: this works
-        while the primary, the mirror's compute and the ledger are out of reach.
+        A branch that merely has a backup's name is passed over. The API alone is asked (unless the
+        caller has just listed ``branches``): this works while the primary, the mirror's compute and
+        the ledger are out of reach.
         """
-        branches = self.branches()
+        branches = self.branches() if branches is None else branches
         parents = {branch.parent_id for branch in branches}
         failed = {
             moment
@@ -119,11 +120,13 @@ class Standby:
             found.append(StandingBackup(Backup(branch.name, moment, drill=drill, holds=holds), branch, said))
         return tuple(sorted(found, key=lambda one: one.backup.moment, reverse=True))
 
-    def judged(self, rows: tuple[ledger.LedgerRow, ...]) -> tuple[StandingBackup, ...]:
+    def judged(
+        self, rows: tuple[ledger.LedgerRow, ...], branches: list[Branch] | None = None
+    ) -> tuple[StandingBackup, ...]:
         """Return the backups with their drills as the ledger tells them too."""
         reached = [row for row in rows if row.kind == ledger.DRILL and row.verdict != "fail-connectivity"]
         drills: dict[str, ledger.LedgerRow] = {row.subject: row for row in reached}
-        return tuple(_with_drill(one, drills.get(one.name)) for one in self.backups())
+        return tuple(_with_drill(one, drills.get(one.name)) for one in self.backups(branches))
 
     def choose(self, wanted: str | None, *, newest: bool = False) -> StandingBackup:
         """Return the named backup, or the newest healthy one (``newest``: the newest, healthy or not).

@@ -21,6 +21,7 @@ class Hold(StrEnum):
 
     PINNED = "pinned"
     SERVING = "takes the application's traffic"
+    USED = "its compute was in use in the last day"
     CHILDREN = "has child branches"
     PROTECTED = "protected on Neon"
     DEFAULT = "the project's default branch"

@@ -81,9 +81,12 @@ def settle(
 
 def _with_children(backup: Backup, bound: Iterable[Leftover], staying: Iterable[Leftover]) -> Backup:
     kept = sum(leftover.backup == backup.name for leftover in bound)
-    others = any(leftover.backup == backup.name for leftover in staying)
-    holds = backup.holds | {Hold.CHILDREN} if others else backup.holds
-    return dataclasses.replace(backup, holds=holds, branches=1 + kept)
+    others = {
+        Hold.CHILDREN if leftover.expires_at is None else Hold.DRILLING
+        for leftover in staying
+        if leftover.backup == backup.name
+    }
+    return dataclasses.replace(backup, holds=backup.holds | others, branches=1 + kept)
 
 
 def _bound(leftover: Leftover, backup_goes: bool) -> Swept:

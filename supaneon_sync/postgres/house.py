@@ -14,6 +14,7 @@ LAYOUT = 1
 """Version of the tables below. A house of a newer layout is left alone."""
 
 _LOCK = 0x7375_7061_6E65_6F6E
+_PRUNE_LOCK = 0x7375_7061_7072_756E
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS supaneon;
 CREATE TABLE IF NOT EXISTS supaneon.marker (
@@ -72,6 +73,17 @@ class House:
             )
         self.session.query(_OTHERS)
 
+    def lock_pruning(self) -> None:
+        """Take the lock that lets one run at a time remove or pin backups. A backup may go on meanwhile.
+
+        Raises Locked.
+        """
+        if not self.session.value("SELECT pg_try_advisory_lock(%s)", (_PRUNE_LOCK,)):
+            raise Locked(
+                "Another run is removing or pinning backups.",
+                remedy="Wait for it to end. In GitHub Actions, give the workflow a concurrency group.",
+            )
+
     def still_locked(self) -> None:
         """Raise NeonError unless this session still holds the lock."""
         held = self.session.value(
@@ -117,6 +129,14 @@ class House:
             "SELECT at, kind, subject, verdict, details FROM supaneon.ledger ORDER BY id"
         )
         return tuple(LedgerRow(*row) for row in rows)
+
+    def ledger_after(self, number: int) -> tuple[int, tuple[LedgerRow, ...]]:
+        """Return the rows that came after the one of this number (0: all), and the newest number."""
+        rows = self.session.query(
+            "SELECT id, at, kind, subject, verdict, details FROM supaneon.ledger WHERE id > %s ORDER BY id",
+            (number,),
+        )
+        return (rows[-1][0] if rows else number), tuple(LedgerRow(*row[1:]) for row in rows)
 
     def timeline(self) -> str:
         """Return Neon's id of the branch's own history, '' on a server that is not Neon's."""

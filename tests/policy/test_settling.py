@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supaneon_sync.policy import names
-from supaneon_sync.policy.retention import Backup, Drill, Hold, Policy
+from supaneon_sync.policy.retention import Backup, Drill, Policy
 from supaneon_sync.policy.settling import Leftover, Settlement, settle
 
 NOW = datetime(2026, 3, 12, 12, tzinfo=UTC)
@@ -52,7 +52,7 @@ def test_a_drill_that_has_not_expired_stays_and_holds_its_backup() -> None:
     settled = settle([newest, older], [running], POLICY, NOW)
     assert verdicts(settled) == {running.name: False}
     assert settled.backups.remove == ()
-    assert "has child branches" in settled.backups.items[1].reasons
+    assert "being drilled now" in settled.backups.items[1].reasons
 
 
 def test_a_drill_that_has_expired_goes_and_lets_its_backup_go() -> None:
@@ -142,7 +142,7 @@ def test_settling_twice_changes_nothing_more(
     leftovers = [drill_of(one) for one, (_, _, hours) in zip(backups, rows, strict=True) if hours > 0]
     once = settle(backups, leftovers, POLICY, NOW, free)
     left = [row.leftover for row in once.leftovers if not row.remove]
-    cut = [dataclasses.replace(one, holds=one.holds - {Hold.CHILDREN}) for one in once.backups.keep]
+    cut = [dataclasses.replace(one, holds=frozenset()) for one in once.backups.keep]
     again = settle(cut, left, POLICY, NOW, free)
     assert again.backups.remove == ()
     assert not any(row.remove for row in again.leftovers)
