@@ -172,7 +172,10 @@ def _existing(path: Path, setting: str) -> Path:
 
 
 def _shape() -> str:
-    return "It looks like postgresql://USER:PASSWORD@HOST:5432/postgres?sslmode=require."
+    return (
+        "It looks like postgresql://USER:PASSWORD@HOST:5432/postgres?sslmode=require,"
+        " with special characters of the password percent-encoded (@ is %40, / is %2F)."
+    )
 
 
 def _why(text: Secret, setting: str) -> str:
@@ -184,10 +187,10 @@ def _why(text: Secret, setting: str) -> str:
         parts = urlsplit(plain)
         names = [name for name, _ in parse_qsl(parts.query)]
     except ValueError:
-        return f": percent-encode special characters of the password. {_shape()}"
+        return f". {_shape()}"
     if parts.scheme not in ("postgres", "postgresql"):
         return f": it must begin with postgresql://. {_shape()}"
     foreign = [name for name in names if name.isidentifier() and name.lower() not in _VARIABLES]
     if foreign:
         return f": libpq knows no parameter {', '.join(foreign)}; take it out of {setting}."
-    return f": percent-encode special characters of the password (@ is %40, / is %2F, : is %3A). {_shape()}"
+    return f". {_shape()}"

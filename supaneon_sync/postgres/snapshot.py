@@ -25,14 +25,17 @@ SELECT pg_export_snapshot(), statement_timestamp(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
 """
 
-# Functions look the catalogs up as they are now, plain SELECTs as the snapshot saw them.
+# Functions look the catalogs up as they are now, plain SELECTs as the snapshot saw them. The settings are
+# asked for in the transaction that will read: behind a transaction pooler it may be another backend's.
 _STILL = """
 SELECT coalesce(pg_relation_filenode(%(oid)s::oid), 0) = %(file)s
    AND coalesce(bool_and(
          (pg_identify_object_as_address('pg_class'::regclass, %(oid)s::oid, a.number)).object_names
          = ARRAY[%(schema)s, %(name)s, a.name]), true)
    AND (pg_identify_object_as_address('pg_class'::regclass, %(oid)s::oid, 0)).object_names
-       = ARRAY[%(schema)s, %(name)s]
+       = ARRAY[%(schema)s, %(name)s],
+       current_setting('search_path') = 'pg_catalog' AND current_setting('row_security') = 'off'
+   AND current_setting('extra_float_digits') = '3' AND current_setting('transaction_read_only') = 'on'
 FROM unnest(%(numbers)s::int[], %(names)s::text[]) AS a (number, name)
 """
 
@@ -74,7 +77,7 @@ def reading(session: Session, snapshot: Snapshot, table: Relation, lock_wait: ti
     """
     with joined(session, snapshot):
         _lock(session, table, lock_wait)
-        if not session.value(
+        still, pinned = session.one(
             _STILL,
             {
                 "oid": table.oid,
@@ -84,7 +87,13 @@ def reading(session: Session, snapshot: Snapshot, table: Relation, lock_wait: ti
                 "numbers": [column.number for column in table.columns],
                 "names": [column.name for column in table.columns],
             },
-        ):
+        )
+        if not pinned:
+            raise PrimaryError(
+                "The primary forgets settings between transactions, as a transaction pooler does.",
+                remedy="Use the direct connection or the session pooler (port 5432).",
+            )
+        if not still:
             raise SnapshotLost(
                 f"{table.label} was truncated, rewritten or altered on the primary after the snapshot."
             )
