@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -20,7 +21,8 @@ _WIDTH = 100
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message[:1].upper()}{message[1:]}.", remedy=f"See {self.prog} --help.")
+        unquoted = re.sub(r" explicit argument .*", " a value", message, flags=re.DOTALL)
+        raise ConfigError(f"{unquoted[:1].upper()}{unquoted[1:]}.", remedy=f"See {self.prog} --help.")
 
 
 def parse(verb: Verb, arguments: Sequence[str]) -> tuple[dict[str, object], str | None]:

@@ -105,6 +105,8 @@ def test_a_command_line_that_is_not_understood_ends_with_two(
         ["--neon-api-key=canary-on-argv"],
         ["--neon-db-pasword", "canary-on-argv"],
         ["canary-on-argv"],
+        ["--make-room=canary-on-argv"],
+        ["--jobs=canary-on-argv@x"],
     ],
 )
 def test_a_secret_on_the_command_line_is_refused_and_not_repeated(call: Call, argv: list[str]) -> None:
