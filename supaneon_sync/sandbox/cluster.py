@@ -143,12 +143,17 @@ class Clusters:
             shutil.rmtree(self._data(branch_id), ignore_errors=True)
             shutil.rmtree(self._kept(branch_id), ignore_errors=True)
 
-    def start(self, branch_id: str, port: int) -> None:
-        """Start the branch's server behind a port, or behind the door that holds that port."""
+    def start(self, branch_id: str, port: int, wake: Callable[[], int] | None = None) -> None:
+        """Start the branch's server on a port, or behind the door that holds that port.
+
+        ``wake`` puts up a door at once, for a server that will be suspended unasked.
+        """
         with self._locks[branch_id]:
             server = self._servers[branch_id]
             if self._closed:
                 raise SandboxError("the sandbox is going down")
+            if wake and branch_id not in self._doors and not server.running():
+                self._doors[branch_id] = Door(port, wake)
             if not server.running():
                 server.port = free_port() if branch_id in self._doors else port
                 server.start()

@@ -54,10 +54,16 @@ def starting(plane: Plane, endpoint: Endpoint, action: str = "start_compute") ->
         branch = plane.state.branch(endpoint.branch_id)
         if not branch.has_data:
             raise not_offered("a compute on a branch that was seeded without data")
-        plane.clusters.start(branch.id, endpoint.port)
+        bring_up(plane, endpoint)
         refresh(plane, branch, at_once=True)
 
     return Step(action, endpoint.branch_id, endpoint.id, work, lambda: _settle(plane, endpoint))
+
+
+def bring_up(plane: Plane, endpoint: Endpoint) -> None:
+    """Start an endpoint's server, behind a door if it will be suspended unasked."""
+    door = None if plane.suspend_after is None else lambda: wake(plane, endpoint.id)
+    plane.clusters.start(endpoint.branch_id, endpoint.port, door)
 
 
 def suspending(plane: Plane, endpoint: Endpoint) -> Step:

@@ -148,5 +148,5 @@ class Plane:
             for one in self._rounds:
                 try:
                     one()
-                except (ApiError, SupaneonError, psycopg2.Error, OSError):
-                    _log.exception("a round failed")
+                except (ApiError, SupaneonError, psycopg2.Error, OSError) as error:
+                    _log.warning("a round failed, the next one will tell: %s", error)

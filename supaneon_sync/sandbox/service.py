@@ -149,7 +149,7 @@ class Service:
         for endpoint in state.endpoints.values():
             if endpoint.disabled or not state.branches[endpoint.branch_id].has_data:
                 continue
-            clusters.start(endpoint.branch_id, endpoint.port)
+            endpoints.bring_up(plane, endpoint)
             endpoint.current_state, endpoint.pending_state = "active", None
         plane.save()
         plane.begin(lambda: branches.expire(plane), lambda: endpoints.suspend_idle(plane))
