@@ -16,6 +16,7 @@ MIRROR = "mirror"
 BACKUP = "backup"
 DRILL = "drill"
 FAILOVER = "failover"
+REHEARSAL = "rehearsal"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,10 @@ _BACKUP = re.compile(rf"backup-({_STAMP})\Z")
 _STAGING = re.compile(rf"staging-({_STAMP})\Z")
 _DRILL = re.compile(rf"debug-restore-({_STAMP})-({_STAMP})\Z")
 _FAILOVER = re.compile(rf"failover-({_STAMP})-({_STAMP})\Z")
+_ENDED = "ended-"
+STARTING_FAILOVER = "starting-failover"
+"""The name that a failover branch has until it may take traffic. Names are unique on Neon, so two people
+who call a failover at the same moment meet on one branch."""
 
 
 def stamp(moment: datetime) -> str:
@@ -59,6 +63,21 @@ def drill(snapshot_time: datetime, drilled_at: datetime) -> str:
 def failover(snapshot_time: datetime, called_at: datetime) -> str:
     """Return the name of a failover branch of the backup of ``snapshot_time``."""
     return f"failover-{stamp(snapshot_time)}-{stamp(called_at)}"
+
+
+def ended_failover(name: str) -> str:
+    """Return the name that a failover branch gets when the failover is over."""
+    return _ENDED + name
+
+
+def is_ended_failover(name: str) -> bool:
+    """Say whether a name tells of a failover that is over."""
+    return name.startswith(_ENDED) and failover_moment(name.removeprefix(_ENDED)) is not None
+
+
+def rehearsal(snapshot_time: datetime, called_at: datetime) -> str:
+    """Return the name of a rehearsed failover of the backup of ``snapshot_time``."""
+    return f"rehearsal-{stamp(snapshot_time)}-{stamp(called_at)}"
 
 
 def _moment(pattern: re.Pattern[str], name: str) -> datetime | None:
