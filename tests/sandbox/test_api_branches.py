@@ -9,7 +9,7 @@ import pytest
 
 from supaneon_sync.sandbox.clock import timestamp
 from supaneon_sync.sandbox.testing import Sandbox
-from tests.sandbox.api_helpers import Http, query
+from tests.sandbox.plain_http import Http, query
 from tests.sandbox_fixtures import MakeSandbox
 
 

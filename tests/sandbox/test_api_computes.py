@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from supaneon_sync.sandbox.testing import Sandbox
-from tests.sandbox.api_helpers import Http, query
+from tests.sandbox.plain_http import Http, query
 from tests.sandbox_fixtures import MakeSandbox
 
 
@@ -68,11 +68,11 @@ def test_databases_and_roles_made_with_sql_show_up_in_the_api(api: Http) -> None
     uri = api.branch("by-sql", compute=True)["connection_uris"][0]["connection_uri"]
     at = f"/branches/{api.sandbox.branch('by-sql').id}"
     query(uri, "create database supaneon")
-    query(uri, "create role helper nologin")
+    query(uri, "create role reader nologin")
     assert {one["name"] for one in api.get(at + "/databases")["databases"]} == {"neondb", "supaneon"}
-    assert {one["name"] for one in api.get(at + "/roles")["roles"]} == {"neondb_owner", "helper"}
+    assert {one["name"] for one in api.get(at + "/roles")["roles"]} == {"neondb_owner", "reader"}
     assert "password" not in api.get(at + "/roles/neondb_owner")["role"]
-    api.refused(404, "GET", at + "/roles/helper/reveal_password")
+    api.refused(404, "GET", at + "/roles/reader/reveal_password")
     query(uri, "drop database supaneon")
     assert [one["name"] for one in api.get(at + "/databases")["databases"]] == ["neondb"]
     api.refused(404, "GET", at + "/databases/supaneon")

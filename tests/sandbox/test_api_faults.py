@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from supaneon_sync.sandbox.testing import Sandbox
-from tests.sandbox.api_helpers import Http
+from tests.sandbox.plain_http import Http
 
 
 @pytest.fixture

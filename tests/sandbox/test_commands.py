@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from supaneon_sync.sandbox.service import variables_as_exports
-from tests.sandbox.api_helpers import query
+from tests.sandbox.plain_http import query
 
 _MODULE = (sys.executable, "-m", "supaneon_sync.sandbox")
 

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from supaneon_sync.sandbox.testing import Sandbox
-from tests.sandbox.api_helpers import Http, query
+from tests.sandbox.plain_http import Http, query
 from tests.sandbox.real_clients import NEON_API, NEONCTL, PRISM, npm_program, python_package
 
 pytestmark = pytest.mark.slow
