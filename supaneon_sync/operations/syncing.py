@@ -281,6 +281,7 @@ class Sync:
             with self._on_mirror("proof") as reader:
                 problems += _differing_sequences(readings, sequences.reread(reader, readings))
                 problems += mirror.unexpected_rows(reader, [table for table, _ in plan.rowless])
+                problems += compare.grant_differences(plan, inventory.grants(reader))
             found = dump_schema(self._held.door, Side.NEON, self._client, stop=self._run.stop)
             problems += compare.differences(
                 plan,

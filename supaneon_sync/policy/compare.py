@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from supaneon_sync.policy.entries import Entry
+from supaneon_sync.policy.facts import Grant
 from supaneon_sync.policy.platform import NEVER, ROWS, SESSION
 from supaneon_sync.policy.portability import Plan
 
@@ -46,6 +47,33 @@ def differences(
         if identity in found and exact and identity not in spared and definition != found[identity]:
             told.append(f"{_name(identity)} is defined differently on the copy")
     return tuple(sorted(told))
+
+
+def grant_differences(plan: Plan, found: Iterable[Grant]) -> tuple[str, ...]:
+    """Return a sentence for each privilege that a role of the plan, or PUBLIC, has too little or too much."""
+    roles = {role.name for role in plan.roles} | {""}
+    wanted, there = _held(plan.grants, roles), _held(found, roles)
+    return tuple(
+        sorted(
+            [f"{_privilege(one)} is missing on the copy" for one in wanted - there]
+            + [f"{_privilege(one)} is held on the copy but not on the primary" for one in there - wanted]
+        )
+    )
+
+
+def _held(grants: Iterable[Grant], roles: set[str]) -> set[tuple[str, str, str, bool]]:
+    return {
+        (grant.target, grant.grantee, privilege, grant.grantable)
+        for grant in grants
+        for privilege in grant.privileges
+        if grant.grantee in roles
+    }
+
+
+def _privilege(held: tuple[str, str, str, bool]) -> str:
+    target, grantee, privilege, grantable = held
+    option = " with grant option" if grantable else ""
+    return f"{privilege} on {target} for {grantee or 'PUBLIC'}{option}"
 
 
 def _ignored(entry: Entry) -> bool:

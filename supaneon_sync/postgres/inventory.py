@@ -138,14 +138,19 @@ def read(session: Session) -> Inventory:
         trigger_functions={oid: (schema, function) for oid, schema, function in session.query(_TRIGGERS)},
         policy_roles=_lists(session.query(_POLICIES)),
         privileged_settings=_lists(session.query(_PRIVILEGED_SETTINGS)),
-        grants=tuple(
-            Grant((catalog, oid), target, grantee, tuple(privileges), grantable)
-            for catalog, oid, target, grantee, grantable, privileges in session.query(_GRANTS)
-        ),
+        grants=grants(session),
         roles={row[0]: Role(row[0], row[1], row[2], tuple(row[3])) for row in session.query(_ROLES)},
         large_objects=large_objects,
         database_settings=tuple(setting for role, setting in settings if not role),
         role_settings=tuple((role, setting) for role, setting in settings if role),
+    )
+
+
+def grants(session: Session) -> tuple[Grant, ...]:
+    """Return who holds what on which object, owners apart."""
+    return tuple(
+        Grant((catalog, oid), target, grantee, tuple(privileges), grantable)
+        for catalog, oid, target, grantee, grantable, privileges in session.query(_GRANTS)
     )
 
 

@@ -124,6 +124,15 @@ def test_an_altered_row_on_the_mirror_is_seen_and_nothing_is_published(fresh: Sa
         ("DROP POLICY admins_invite ON public.members", "admins_invite is missing"),
         ("CREATE TABLE public.stranger (a int)", "public.stranger is on the copy but not on the primary"),
         ("ALTER TABLE public.tasks DISABLE ROW LEVEL SECURITY", "is missing on the copy"),
+        (
+            "REVOKE SELECT ON public.tasks FROM authenticated",
+            "SELECT on TABLE public.tasks for authenticated is missing",
+        ),
+        ("GRANT DELETE ON auth.users TO anon", "DELETE on TABLE auth.users for anon is held on the copy"),
+        (
+            "GRANT UPDATE (email) ON auth.users TO PUBLIC",
+            "UPDATE (email) on TABLE auth.users for PUBLIC is held",
+        ),
     ],
 )
 def test_whatever_differs_on_the_mirror_is_told(fresh: Sandbox, damage: str, told: str) -> None:
