@@ -133,6 +133,7 @@ def _concealed(outcome: Outcome, redactor: Redactor) -> Outcome:
         outputs={name: hide(value) for name, value in outputs.plain(outcome).items()},
         secrets=handed,
         report=report if isinstance(report, dict) else {},
+        script=hide(outcome.script),
     )
 
 

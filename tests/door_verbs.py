@@ -67,6 +67,7 @@ def talks(_settings: Settings, run: Run) -> Outcome:
         notes=(PASSWORD,),
         outputs={"branch-name": PASSWORD},
         report={PASSWORD: [PASSWORD, 7]},
+        script=f"SELECT '{PASSWORD}';",
     )
 
 

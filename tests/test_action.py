@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -122,6 +123,16 @@ def test_a_secret_that_a_verb_meets_shows_nowhere(step: Step, monkeypatch: pytes
     for text in (shown(found.log), found.summary, report, found.outputs["branch-name"]):
         assert "***" in text.replace("\\", "")
         assert "canary" not in text
+
+
+def test_every_text_field_of_an_outcome_is_concealed() -> None:
+    """A field that is added later must not be forgotten in ``door.perform``."""
+    known = {"operation", "verdict", "headline", "facts", "tables", "notes", "outputs", "secrets", "report"}
+    assert {field.name for field in dataclasses.fields(Outcome)} == known | {
+        "exit_code",
+        "failure_kind",
+        "script",
+    }
 
 
 def test_a_failure_is_an_annotation_a_summary_and_outputs(step: Step) -> None:
