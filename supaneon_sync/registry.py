@@ -73,6 +73,14 @@ _TABLE = (
         ),
     ),
     Verb(
+        "self-test",
+        "self-test",
+        "Try the drill's alarm: damage throw-away branches in every known way, and see each damage caught.",
+        f"{_OPERATIONS}.self_test",
+        "self_test",
+        examples=(("supaneon-sync self-test", "once a month: does the alarm still ring?"),),
+    ),
+    Verb(
         "prune",
         "prune",
         "Remove the backups that the retention policy no longer keeps.",
@@ -91,6 +99,17 @@ _TABLE = (
         "validate_config",
         aliases=("doctor",),
         examples=(("supaneon-sync validate-config", "before the first backup, and when one failed"),),
+    ),
+    Verb(
+        "roles-sql",
+        "roles-sql",
+        "Print the SQL that makes backup_user on the primary and restore_user on Neon, to be read, then run.",
+        f"{_OPERATIONS}.roles_sql",
+        "roles_sql",
+        examples=(
+            ("supaneon-sync roles-sql", "both, with what each role cannot do"),
+            ('supaneon-sync roles-sql --side primary | psql "$ADMIN_URL"', "run the primary's part"),
+        ),
     ),
     Verb(
         "list",

@@ -30,9 +30,9 @@ from supaneon_sync.values import (
 )
 
 DEFAULT_FILE = Path(".github/supaneon.yml")
-NEON_VERBS = ("backup", "restore-test", "prune", "list", "resolve", "validate-config")
+NEON_VERBS = ("backup", "restore-test", "self-test", "prune", "list", "resolve", "validate-config")
 """The verbs that talk to Neon."""
-VERBS = (*NEON_VERBS, "config")
+VERBS = (*NEON_VERBS, "roles-sql", "config")
 """Every operation of the action, in the order of the documentation."""
 ALL = VERBS
 JUDGING = ("restore-test", "list", "resolve")
@@ -53,7 +53,7 @@ class Settings:
     supabase_database_url: Secret | None = setting.secret(
         parse_primary,
         environment="SUPABASE_DATABASE_URL",
-        verbs=("backup", "validate-config"),
+        verbs=("backup", "validate-config", "roles-sql"),
         required=("backup",),
         help="Connection string of the primary: direct (port 5432) or session pooler, never the "
         "transaction pooler (6543).",
@@ -62,19 +62,19 @@ class Settings:
         "path",
         parse_path,
         environment="SUPABASE_CA_FILE",
-        verbs=("backup", "validate-config"),
+        verbs=("backup", "validate-config", "roles-sql"),
         help="Supabase's root certificate (prod-ca-2021.crt from the dashboard). When given, the primary is "
         "verified in full (sslmode=verify-full).",
     )
     neon_api_key: Secret | None = setting.secret(
         environment="NEON_API_KEY",
-        verbs=NEON_VERBS,
-        required=("backup", "restore-test", "prune", "list", "resolve"),
+        verbs=(*NEON_VERBS, "roles-sql"),
+        required=("backup", "restore-test", "self-test", "prune", "list", "resolve"),
         help="Neon API key. A key of the standby project alone is best.",
     )
     neon_project_id: str | None = setting.text(
         environment="NEON_PROJECT_ID",
-        verbs=NEON_VERBS,
+        verbs=(*NEON_VERBS, "roles-sql"),
         help="The standby project. May be left out where the key sees exactly one project.",
     )
     neon_database: str = setting.text(
@@ -96,7 +96,7 @@ class Settings:
         parse_api_host,
         "https://console.neon.tech/api/v2",
         environment="NEON_API_HOST",
-        verbs=NEON_VERBS,
+        verbs=(*NEON_VERBS, "roles-sql"),
         help="Base URL of Neon's API (tests and the sandbox).",
     )
     neon_ca_file: Path | None = setting.row(
@@ -109,7 +109,7 @@ class Settings:
     backup: str | None = setting.row(
         "backup name",
         parse_backup_name,
-        verbs=("restore-test", "resolve"),
+        verbs=("restore-test", "self-test", "resolve"),
         help="Name of one backup, or latest. Default: the newest healthy one (restore-test: the newest).",
     )
     max_age: timedelta | None = setting.duration(
@@ -129,7 +129,7 @@ class Settings:
         "number",
         parse_positive,
         4,
-        verbs=("backup", "restore-test", "validate-config"),
+        verbs=("backup", "restore-test", "self-test", "validate-config"),
         help="Connections that read the primary at the same time (one more is held for the snapshot).",
     )
     lock_wait: timedelta = setting.duration(
@@ -147,13 +147,13 @@ class Settings:
         help="Also copy live login secrets (refresh tokens, one-time tokens, challenges), useless on a copy.",
     )
     show_row_values: bool = setting.flag(
-        verbs=("backup", "restore-test"),
+        verbs=("backup", "restore-test", "self-test"),
         help="Let error messages carry the row values that the server reports. They are your users' data.",
     )
     report_file: Path | None = setting.row(
         "path",
         parse_path,
-        verbs=("backup", "restore-test", "prune"),
+        verbs=("backup", "restore-test", "self-test", "prune"),
         help="Where to write the run's report (JSON).",
     )
     keep_last: int | None = setting.count(
@@ -216,7 +216,7 @@ class Settings:
         "path",
         parse_path,
         environment="SUPANEON_CLIENTS",
-        verbs=("backup", "restore-test", "validate-config"),
+        verbs=("backup", "restore-test", "self-test", "validate-config"),
         help="Directory with PostgreSQL client programs, one directory a major version (17/bin/pg_dump).",
     )
     operation_timeout: timedelta = setting.duration(
@@ -224,13 +224,20 @@ class Settings:
         verbs=NEON_VERBS,
         help="How long to wait for one of Neon's operations, and for other operations on the project to end.",
     )
+    side: str | None = setting.choice(
+        "primary",
+        "neon",
+        verbs=("roles-sql",),
+        command_line_only=True,
+        help="Print the SQL for this side alone (primary or neon), fit for psql. Default: both.",
+    )
     offline: bool = setting.flag(
         verbs=("validate-config",),
         command_line_only=True,
         help="Touch no network: look at the settings and list the client programs only.",
     )
     insecure_loopback: bool = setting.flag(
-        verbs=("backup", "validate-config"),
+        verbs=("backup", "validate-config", "roles-sql"),
         help="Accept a primary without TLS when it is on this machine (loopback) alone.",
     )
 

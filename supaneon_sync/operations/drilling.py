@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from supaneon_sync.errors import DataDiffers, NeonError, QuotaError, Refused, SupaneonError
 from supaneon_sync.neon_client import Branch
+from supaneon_sync.operations import handover
 from supaneon_sync.operations.drill_areas import PURPOSE, Body, Seen
 from supaneon_sync.operations.standby import Standby, StandingBackup
 from supaneon_sync.policy.drill import Area, Finding, Gravity, Verdict, verdict
@@ -98,15 +98,15 @@ class Drill:
         return not fatal and not (name == "identity" and area.findings)
 
     def _freshness(self) -> Seen:
-        age = timedelta(seconds=int(self._subject.backup.age(self._run.clock())))
-        limit = self._settings.max_age
+        age = self._subject.backup.age(self._run.clock())
+        told, limit = handover.age_in_words(age), self._settings.max_age
         if limit is None:
-            return Seen(f"{age} old", skipped="no max-age is set")
-        if age > limit:
-            return Seen(
-                f"{age} old", (Finding(Gravity.STALE, f"the backup is {age} old, {limit} is the limit"),)
-            )
-        return Seen(f"{age} old, {limit} is the limit")
+            return Seen(skipped="no max-age is set")
+        allowed = handover.age_in_words(limit.total_seconds())
+        if age > limit.total_seconds():
+            text = f"the backup is {told} old, {allowed} is the limit"
+            return Seen(findings=(Finding(Gravity.STALE, text),))
+        return Seen(f"{told} old, {allowed} is the limit")
 
     def _connect(self, doors: list[Conninfo], opened: list[Session]) -> Seen:
         door = self._subject.door()

@@ -53,4 +53,4 @@ def _changes(before: Facts, now: Facts) -> list[str]:
 def _written(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "absent" if value is None else f"{value}"
+    return "nothing" if value in (None, "") else f"{value}"

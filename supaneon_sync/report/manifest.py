@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from supaneon_sync.errors import DataDiffers, SupaneonError
+from supaneon_sync.errors import DataDiffers, Refused
 
 FORMAT = 1
 """Version of the document. A newer one is refused: it may mean something else."""
@@ -26,8 +26,8 @@ def digest(body: str) -> str:
 def read(body: str, expected: str) -> dict[str, Any]:
     """Return the document whose digest was written on the branch when it was cut.
 
-    Raises DataDiffers when the text is not the one that was written, SupaneonError when its format
-    is newer than this tool.
+    Raises DataDiffers when the text is not the one that was written, Refused when its format is newer
+    than this tool.
     """
     if digest(body) != expected:
         raise DataDiffers(
@@ -36,7 +36,7 @@ def read(body: str, expected: str) -> dict[str, Any]:
         )
     document: dict[str, Any] = json.loads(body)
     if document.get("format", 0) > FORMAT:
-        raise SupaneonError(
+        raise Refused(
             f"The manifest has format {document.get('format')}, newer than this version knows ({FORMAT}).",
             remedy="Use the version of supaneon-sync that made the backup, or a newer one.",
         )

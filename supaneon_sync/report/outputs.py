@@ -9,7 +9,7 @@ from supaneon_sync.errors import exit_codes
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.secret import Secret
 
-ALL = ("backup", "restore-test", "prune", "validate-config", "list", "resolve")
+ALL = ("backup", "restore-test", "self-test", "prune", "validate-config", "list", "resolve")
 ONE_BACKUP = ("backup", "restore-test", "list", "resolve")
 CONNECTING = ("backup", "resolve")
 
