@@ -9,7 +9,8 @@ from supaneon_sync.operations import handover, publishing
 from supaneon_sync.operations.mirroring import held
 from supaneon_sync.operations.publishing import Published
 from supaneon_sync.operations.standby import opened
-from supaneon_sync.operations.syncing import Proved, Sync
+from supaneon_sync.operations.syncing import Proved, make_equal
+from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.postgres import clients, conninfo
 from supaneon_sync.report.outcome import Outcome, Table
 from supaneon_sync.run import Run
@@ -43,7 +44,7 @@ def backup(settings: Settings, run: Run) -> Outcome:
         client = clients.find(mirror.target.major, directory=settings.clients, environment=os.environ)
         for name in publishing.sweep(standby, mirror):
             run.progress.note(f"Removed {name}, left behind by a run that did not end.")
-        proved = Sync(standby, primary, mirror, client).make_equal()
+        proved = make_equal(Workshop(standby, primary, mirror, client))
         published = publishing.publish(standby, mirror, proved, primary)
     return _outcome(published, proved, run, run.monotonic() - began)
 

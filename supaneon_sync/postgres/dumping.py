@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from supaneon_sync.errors import NeonError, PrimaryError, SupaneonError
+from supaneon_sync.errors import NeonError, PrimaryError, SnapshotLost, SupaneonError
 from supaneon_sync.postgres import archive, clients
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.run import Stop
+
+_CHANGED = re.compile(
+    r"could not open relation|cache lookup failed|relation .* does not exist|could not find tuple"
+)
 
 
 def dump_schema(
@@ -34,6 +39,8 @@ def dump_schema(
 
     def failure(said: str) -> SupaneonError:
         text = said.replace(where.password.reveal(), "***") if where.password else said
+        if side is Side.PRIMARY and _CHANGED.search(text):
+            return SnapshotLost("The primary's schema changed while pg_dump read it.", cause=text)
         return kind(
             f"pg_dump {client.version} could not read the schema of {side.value}: {text}",
             remedy=_remedy(text),

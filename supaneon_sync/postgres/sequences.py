@@ -84,6 +84,42 @@ def apply(session: Session, readings: Sequence[Reading]) -> None:
         session.execute(sql.SQL("SELECT ") + sql.SQL(", ").join(calls[start : start + 500]))
 
 
+_OWNED = """
+SELECT sn.nspname, s.relname, tn.nspname, t.relname, a.attname, q.seqincrement > 0
+FROM pg_depend d
+JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
+JOIN pg_sequence q ON q.seqrelid = s.oid AND NOT q.seqcycle
+JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+  AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+ORDER BY 1, 2
+"""
+
+
+def behind(session: Session) -> tuple[str, ...]:
+    """Return the copy's sequences that would next give out a number their column already holds.
+
+    They were read after the snapshot, so such a one stands behind on the primary too.
+    """
+    owned = session.query(_OWNED)
+    parts = [
+        sql.SQL("SELECT {} WHERE (SELECT {}({}) FROM {}) {} (SELECT last_value FROM {})").format(
+            sql.Literal(position),
+            sql.SQL("max" if rising else "min"),
+            sql.Identifier(column),
+            sql.Identifier(schema, table),
+            sql.SQL(">" if rising else "<"),
+            sql.Identifier(*sequence),
+        )
+        for position, (*sequence, schema, table, column, rising) in enumerate(owned)
+    ]
+    found: list[int] = []
+    for start in range(0, len(parts), 200):
+        found += [row[0] for row in session.query(sql.SQL(" UNION ALL ").join(parts[start : start + 200]))]
+    return tuple(f"{owned[position][0]}.{owned[position][1]}" for position in sorted(found))
+
+
 def _quoted(session: Session, reading: Reading) -> str:
     return sql.Identifier(reading.schema, reading.name).as_string(session.connection)
 

@@ -20,7 +20,7 @@ from supaneon_sync.errors import (
     Refused,
     SnapshotLost,
 )
-from supaneon_sync.operations import syncing
+from supaneon_sync.operations import proving
 from supaneon_sync.policy import names
 from supaneon_sync.postgres import fingerprint
 from supaneon_sync.sandbox.testing import Sandbox
@@ -389,14 +389,14 @@ def test_the_alarm_rings_on_a_single_flipped_bit_of_a_fingerprint(
     real = fingerprint.fingerprint
     calls: list[str] = []
 
-    def bent(session: Any, table: Any, seed: Any) -> Any:
-        found = real(session, table, seed)
+    def bent(session: Any, table: Any, seed: Any, method: Any) -> Any:
+        found = real(session, table, seed, method)
         calls.append(table.label)
         return (
             fingerprint.Fingerprint(found.rows, "f" + found.digest[1:]) if table.name == "labels" else found
         )
 
-    monkeypatch.setattr(syncing.fingerprint, "fingerprint", bent)
+    monkeypatch.setattr(proving, "fingerprint", bent)
     with pytest.raises(DataDiffers, match=r"public\.labels"):
         perform(fresh, "backup")
     assert "public.labels" in calls

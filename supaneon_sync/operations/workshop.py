@@ -1,0 +1,108 @@
+"""Where a backup is worked on: sessions on both sides, crews of them, and how long each phase took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from supaneon_sync.operations.mirroring import HeldMirror
+from supaneon_sync.operations.standby import Standby
+from supaneon_sync.postgres import dumping, restore, session
+from supaneon_sync.postgres.archive import Archive
+from supaneon_sync.postgres.clients import Clients
+from supaneon_sync.postgres.conninfo import Conninfo
+from supaneon_sync.postgres.crew import Crew, Item, Result, Sessions
+from supaneon_sync.postgres.failures import Side
+from supaneon_sync.postgres.session import Session
+
+
+class Workshop:
+    """The primary and the held mirror, with what it takes to work between them."""
+
+    def __init__(self, standby: Standby, primary: Conninfo, held: HeldMirror, client: Clients) -> None:
+        self.settings = standby.settings
+        self.run = standby.run
+        self.held = held
+        self.client = client
+        self.seconds: dict[str, float] = {}
+        self._standby = standby
+        self._primary = primary
+
+    @contextmanager
+    def phase(self, name: str, title: str = "") -> Iterator[None]:
+        """Announce a phase if it has a title, and take its time in seconds."""
+        if title:
+            self.run.progress.step(title)
+        began = self.run.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.run.monotonic() - began
+
+    def on_primary(self, purpose: str) -> Session:
+        """Open a session on the primary, READ ONLY."""
+        return session.connect(
+            self._primary,
+            Side.PRIMARY,
+            purpose=purpose,
+            stop=self.run.stop,
+            show_row_values=self.settings.show_row_values,
+        )
+
+    def on_mirror(self, purpose: str) -> Session:
+        """Open a session on the user's database on the mirror, ready for definitions."""
+        opened = self._standby.connect(self.held.door, purpose)
+        restore.prepare(opened)
+        return opened
+
+    def crew(self, purpose: str, task: Callable[[Sessions, Item], Result]) -> Crew[Item, Result]:
+        """Return workers with a session on the mirror each."""
+        return Crew(self.settings.jobs, partial(self._single, purpose), task, self.run.stop)
+
+    def pairs(self, task: Callable[[Sessions, Item], Result]) -> Crew[Item, Result]:
+        """Return workers with a session on the primary and one on the mirror each, for rows.
+
+        On the mirror it runs under the application's search_path, on which functions in CHECK
+        constraints and generated columns may rely.
+        """
+        return Crew(self.settings.jobs, self._pair, task, self.run.stop)
+
+    @contextmanager
+    def _single(self, purpose: str) -> Iterator[Sessions]:
+        with self.on_mirror(purpose) as opened:
+            yield (opened,)
+
+    @contextmanager
+    def _pair(self) -> Iterator[Sessions]:
+        with ExitStack() as stack:
+            source = stack.enter_context(self.on_primary("rows"))
+            target = stack.enter_context(self.on_mirror("rows"))
+            target.execute(f"SET search_path = {restore.APPLICATION_PATH}")
+            yield source, target
+
+    def dump_primary(self, snapshot: str) -> Archive:
+        """Return the primary's schema as the snapshot shows it."""
+        return dumping.dump_schema(
+            self._primary,
+            Side.PRIMARY,
+            self.client,
+            stop=self.run.stop,
+            snapshot=snapshot,
+            lock_wait=self.settings.lock_wait,
+        )
+
+    def dump_mirror(self) -> Archive:
+        """Return the mirror's schema, read by the same client."""
+        return dumping.dump_schema(self.held.door, Side.NEON, self.client, stop=self.run.stop)
+
+    def counter(self, total: int) -> Callable[[str, int], None]:
+        """Return what tells progress of ``total`` items as each is done: its label, its bytes."""
+        count = volume = 0
+
+        def done(label: str, size: int = 0) -> None:
+            nonlocal count, volume
+            count, volume = count + 1, volume + size
+            self.run.progress.advance(label, count, total, volume)
+
+        return done
