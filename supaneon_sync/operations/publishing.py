@@ -80,14 +80,21 @@ def publish(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninf
         annotations=mark.pairs(),
         with_endpoint=True,
     )
-    staged = standby.client.create_branch(standby.project.id, request).branch
-    standing = StandingBackup(Backup(names.backup(moment), moment), staged, mark)
     try:
+        staged = standby.client.create_branch(standby.project.id, request).branch
+        standing = StandingBackup(Backup(names.backup(moment), moment), staged, mark)
         return _commit(standby, held, standing, document)
     except BaseException:
-        with suppress(SupaneonError):
-            standby.client.delete_branch(standby.project.id, staged.id)
+        _discard(standby, request)
         raise
+
+
+def _discard(standby: Standby, request: BranchRequest) -> None:
+    """Remove the staging branch of a run that fails, as far as that can be done now; else it expires."""
+    with suppress(SupaneonError):
+        left = standby.client.find_branch(standby.project.id, request.name)
+        if left is not None and left.annotations == request.annotations:
+            standby.client.delete_branch(standby.project.id, left.id)
 
 
 def _commit(
