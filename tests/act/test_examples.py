@@ -66,6 +66,13 @@ def test_restore_test_on_demand(act: Act, standby: Sandbox) -> None:
     check(act("restore-test.yml", "workflow_dispatch"), standby)
 
 
+@there("self-test")
+def test_the_alarm_is_tried(act: Act, standby: Sandbox) -> None:
+    before = standby.names()
+    check(act("self-test.yml", "schedule"), standby)
+    assert standby.names() == before
+
+
 @there("list")
 def test_freshness_is_content_with_a_new_backup(act: Act, standby: Sandbox) -> None:
     check(act("freshness.yml", "schedule"), standby)
@@ -94,6 +101,7 @@ def test_every_example_has_a_test() -> None:
         "pre-migration.yml",
         "reusable-backup.yml",
         "restore-test.yml",
+        "self-test.yml",
         "freshness.yml",
         "prune.yml",
         "nightly.yml",

@@ -71,7 +71,6 @@ def test_no_network_is_needed_to_start() -> None:
     assert done.stdout.startswith("supaneon-sync ")
 
 
-@pytest.mark.xfail(strict=True, reason="waiting for: doctor --offline")
 def test_it_lists_its_clients_without_a_network() -> None:
     done = docker("run", "--rm", "--network", "none", image(), "doctor", "--offline")
     assert done.returncode == 0, done.stdout + done.stderr
