@@ -78,7 +78,7 @@ WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_
 """
 
 _GRANTS = f"""
-WITH objects (catalog, oid, target, owner, acl, attribute) AS (
+WITH everything (catalog, oid, target, owner, acl, attribute) AS (
   SELECT 1259, c.oid, CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END
          || format('%I.%I', n.nspname, c.relname), c.relowner, c.relacl, ''
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -100,6 +100,9 @@ WITH objects (catalog, oid, target, owner, acl, attribute) AS (
   UNION ALL
   SELECT 2615, n.oid, format('SCHEMA %I', n.nspname), n.nspowner, n.nspacl, ''
   FROM pg_namespace n WHERE n.nspacl IS NOT NULL AND {_USER_SCHEMA}
+), objects AS (
+  SELECT * FROM everything o WHERE NOT EXISTS (
+    SELECT FROM pg_depend d WHERE d.classid = o.catalog AND d.objid = o.oid AND d.deptype = 'e')
 ), held AS (
   SELECT o.catalog, o.oid, o.target, coalesce(r.rolname::text, '') AS grantee, x.is_grantable,
          x.privilege_type || o.attribute AS privilege
@@ -147,7 +150,7 @@ def read(session: Session) -> Inventory:
 
 
 def grants(session: Session) -> tuple[Grant, ...]:
-    """Return who holds what on which object, owners apart."""
+    """Return who holds what on which object; owners and members of extensions apart."""
     return tuple(
         Grant((catalog, oid), target, grantee, tuple(privileges), grantable)
         for catalog, oid, target, grantee, grantable, privileges in session.query(_GRANTS)
