@@ -139,6 +139,23 @@ _TABLE = (
         hands_over=True,
     ),
     Verb(
+        "failover",
+        "failover",
+        "Cut a branch of the newest healthy backup (or a named one), ready to take traffic, and give its "
+        "URIs. Works while the primary is down.",
+        f"{_OPERATIONS}.failover",
+        "failover",
+        examples=(
+            ("supaneon-sync failover", "what would be done, and what would be lost"),
+            ("supaneon-sync failover --yes", "do it"),
+            ("supaneon-sync failover --yes --role app", "hand out the application role's URIs"),
+            ("supaneon-sync failover --diff", "what has been written there since"),
+            ("supaneon-sync failover --end --yes", "the failover is over; backups run again"),
+            ("supaneon-sync failover --rehearse --yes", "practise, measure, leave nothing behind"),
+        ),
+        hands_over=True,
+    ),
+    Verb(
         "config",
         "config",
         "Show the settings in effect and where each comes from. Secrets stay hidden.",

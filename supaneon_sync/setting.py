@@ -17,7 +17,8 @@ from supaneon_sync.values import parse_boolean, parse_count, parse_duration, par
 class Setting:
     """One row of the table. ``required`` names the verbs that cannot do without it.
 
-    ``file_only`` rows are lists, which neither a flag nor an input could hold.
+    ``file_only`` rows are lists, which neither a flag nor an input could hold. ``spared`` verbs can do
+    without: a value that is malformed counts as none there, and does not stop them.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Setting:
     secret: bool = False
     command_line_only: bool = False
     file_only: bool = False
+    spared: tuple[str, ...] = ()
 
     @property
     def field(self) -> str:

@@ -23,6 +23,7 @@ from supaneon_sync.setting import Setting, unknown
 from supaneon_sync.values import (
     parse_api_host,
     parse_backup_name,
+    parse_compute_units,
     parse_path,
     parse_positive,
     parse_primary,
@@ -30,7 +31,16 @@ from supaneon_sync.values import (
 )
 
 DEFAULT_FILE = Path(".github/supaneon.yml")
-NEON_VERBS = ("backup", "restore-test", "self-test", "prune", "list", "resolve", "validate-config")
+NEON_VERBS = (
+    "backup",
+    "restore-test",
+    "self-test",
+    "prune",
+    "list",
+    "resolve",
+    "failover",
+    "validate-config",
+)
 """The verbs that talk to Neon."""
 VERBS = (*NEON_VERBS, "roles-sql", "config")
 """Every operation of the action, in the order of the documentation."""
@@ -53,7 +63,8 @@ class Settings:
     supabase_database_url: Secret | None = setting.secret(
         parse_primary,
         environment="SUPABASE_DATABASE_URL",
-        verbs=("backup", "validate-config", "roles-sql"),
+        verbs=("backup", "validate-config", "roles-sql", "failover"),
+        spared=("failover",),
         required=("backup",),
         help="Connection string of the primary: direct (port 5432) or session pooler, never the "
         "transaction pooler (6543).",
@@ -62,14 +73,15 @@ class Settings:
         "path",
         parse_path,
         environment="SUPABASE_CA_FILE",
-        verbs=("backup", "validate-config", "roles-sql"),
+        verbs=("backup", "validate-config", "roles-sql", "failover"),
+        spared=("failover",),
         help="Supabase's root certificate (prod-ca-2021.crt from the dashboard). When given, the primary is "
         "verified in full (sslmode=verify-full).",
     )
     neon_api_key: Secret | None = setting.secret(
         environment="NEON_API_KEY",
         verbs=(*NEON_VERBS, "roles-sql"),
-        required=("backup", "restore-test", "self-test", "prune", "list", "resolve"),
+        required=("backup", "restore-test", "self-test", "prune", "list", "resolve", "failover"),
         help="Neon API key. A key of the standby project alone is best.",
     )
     neon_project_id: str | None = setting.text(
@@ -109,8 +121,9 @@ class Settings:
     backup: str | None = setting.row(
         "backup name",
         parse_backup_name,
-        verbs=("restore-test", "self-test", "resolve"),
-        help="Name of one backup, or latest. Default: the newest healthy one (restore-test: the newest).",
+        verbs=("restore-test", "self-test", "resolve", "failover"),
+        help="Name of one backup, or latest. Default: the newest healthy one (restore-test: the newest). "
+        "resolve also takes failover, the failover in force, and the name of its branch.",
     )
     max_age: timedelta | None = setting.duration(
         verbs=JUDGING,
@@ -120,7 +133,7 @@ class Settings:
         "list",
         checks.read,
         (),
-        verbs=("restore-test",),
+        verbs=("restore-test", "failover"),
         file_only=True,
         help="Your own checks of the copy: a list, each item with name, sql (one SELECT), what to expect "
         "(expect, min, max or rows) and timeout. See docs/restore-test.md.",
@@ -153,7 +166,7 @@ class Settings:
     report_file: Path | None = setting.row(
         "path",
         parse_path,
-        verbs=("backup", "restore-test", "self-test", "prune"),
+        verbs=("backup", "restore-test", "self-test", "prune", "failover"),
         help="Where to write the run's report (JSON).",
     )
     keep_last: int | None = setting.count(
@@ -206,11 +219,11 @@ class Settings:
         help="Time zone in which days, weeks, months and years of the retention policy begin.",
     )
     yes: bool = setting.flag(
-        verbs=("prune",),
+        verbs=("prune", "failover"),
         command_line_only=True,
         help="Do it. Without it the plan is shown and nothing is changed.",
     )
-    dry_run: bool = setting.flag(verbs=("prune",), help="Show the plan, change nothing.")
+    dry_run: bool = setting.flag(verbs=("prune", "failover"), help="Show the plan, change nothing.")
     json: bool = setting.flag(verbs=ALL, command_line_only=True, help="Print the result as JSON.")
     clients: Path | None = setting.row(
         "path",
@@ -236,8 +249,53 @@ class Settings:
         command_line_only=True,
         help="Touch no network: look at the settings and list the client programs only.",
     )
+    plan: bool = setting.flag(
+        verbs=("failover",), help="Show the steps and what will be lost, change nothing."
+    )
+    end: bool = setting.flag(
+        verbs=("failover",),
+        help="Declare the failover over, once the team has decided. Deletes nothing; backups run again.",
+    )
+    diff: bool = setting.flag(
+        verbs=("failover",),
+        help="Tell, table by table, how many rows the failover branch has added, changed and removed.",
+    )
+    rehearse: bool = setting.flag(
+        verbs=("failover",),
+        help="Do it all on a throw-away branch, measure the time to serving, leave nothing behind.",
+    )
+    role: str | None = setting.text(
+        verbs=("failover", "resolve"),
+        help="Application role that may log in on the failover branch, with a password of its own. Its URIs "
+        "are handed out then, not the owner's, whom row security does not restrain.",
+    )
+    min_cu: float = setting.row(
+        "compute units",
+        parse_compute_units,
+        1,
+        verbs=("failover",),
+        help="Smallest size of the failover branch's compute, in Neon's compute units.",
+    )
+    max_cu: float = setting.row(
+        "compute units",
+        parse_compute_units,
+        4,
+        verbs=("failover",),
+        help="Largest size that it grows to. A size that the plan refuses is left to the project's default.",
+    )
+    smoke_command: str | None = setting.text(
+        verbs=("failover",),
+        help="Command that a rehearsal runs against its branch, for example 'npm run smoke'. It finds the "
+        "URI in DATABASE_URL, and is run without a shell.",
+    )
+    fence_primary: bool = setting.flag(
+        verbs=("failover",),
+        help="First make the primary read-only for new transactions, where it can be reached "
+        "(ALTER DATABASE … SET default_transaction_read_only). Never done unasked.",
+    )
     insecure_loopback: bool = setting.flag(
-        verbs=("backup", "validate-config", "roles-sql"),
+        verbs=("backup", "validate-config", "roles-sql", "failover"),
+        spared=("failover",),
         help="Accept a primary without TLS when it is on this machine (loopback) alone.",
     )
 
@@ -292,6 +350,8 @@ def load(
         try:
             values[row.field] = row.parse(value)
         except ValueError as error:
+            if wanted.intersection(row.verbs) <= set(row.spared) and not wanted.intersection(READ_ALL):
+                continue
             problems.append(f"{origin} {error}{_shown(row, value)}.")
         origins[row.name] = origin
     if problems:

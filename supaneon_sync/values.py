@@ -70,6 +70,15 @@ def parse_positive(value: object) -> int:
     return number
 
 
+def parse_compute_units(value: object) -> float:
+    """Return a compute's size in Neon's compute units: 0.25, 0.5 and whole numbers, as its plans have."""
+    text = str(value).strip()
+    number = float(text) if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,2})?", text) else 0.0
+    if isinstance(value, bool) or not 0.25 <= number <= 56 or not (number * 4).is_integer():
+        raise ValueError("must be a number of compute units from 0.25 to 56, in steps of 0.25")
+    return number
+
+
 def parse_duration(value: object) -> timedelta:
     """Return a duration written as 90s, 30m, 26h, 7d, 2w, or a sum of them (1d12h)."""
     text = str(value).strip().lower()
@@ -98,9 +107,10 @@ def parse_zone(value: object) -> str:
 
 
 def parse_backup_name(value: object) -> str:
-    """Return a backup's name, or ``latest``."""
+    """Return a backup's name, or ``latest``; or a failover branch's name, or ``failover``."""
     text = parse_text(value)
-    if text != "latest" and names.backup_moment(text) is None:
+    moment = names.backup_moment(text) or names.failover_moment(text)
+    if text not in ("latest", "failover") and moment is None:
         raise ValueError("must be latest or a backup's name such as backup-20260131T020000Z")
     return text
 

@@ -9,9 +9,9 @@ from supaneon_sync.errors import exit_codes
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.secret import Secret
 
-ALL = ("backup", "restore-test", "self-test", "prune", "validate-config", "list", "resolve")
-ONE_BACKUP = ("backup", "restore-test", "list", "resolve")
-CONNECTING = ("backup", "resolve")
+ALL = ("backup", "restore-test", "self-test", "prune", "validate-config", "list", "resolve", "failover")
+ONE_BACKUP = ("backup", "restore-test", "list", "resolve", "failover")
+CONNECTING = ("backup", "resolve", "failover")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,11 @@ class Output:
 
 
 OUTPUTS: tuple[Output, ...] = (
-    Output("branch-name", "Name of the backup, for example backup-20260131T020000Z.", ONE_BACKUP),
+    Output(
+        "branch-name",
+        "Name of the backup, for example backup-20260131T020000Z; of failover: its branch.",
+        ONE_BACKUP,
+    ),
     Output("branch-id", "Neon's id of that branch.", ONE_BACKUP),
     Output("snapshot-time", "Moment of the primary that the backup holds (ISO 8601, UTC).", ONE_BACKUP),
     Output("age-seconds", "Age of that moment in seconds.", ONE_BACKUP),
@@ -45,9 +49,14 @@ OUTPUTS: tuple[Output, ...] = (
     Output("host", "Host of the backup's compute.", CONNECTING),
     Output("pooled-host", "Host of Neon's connection pooler before it.", CONNECTING),
     Output("database", "Name of the database.", CONNECTING),
-    Output("role", "Name of the role that owns it.", CONNECTING),
+    Output("role", "Name of the role that the URIs are for.", CONNECTING),
     Output("tables", "How many tables were compared.", ("backup", "restore-test")),
     Output("rows", "How many rows they hold.", ("backup", "restore-test")),
+    Output("backup-name", "Name of the backup that the failover branch was cut from.", ("failover",)),
+    Output("serving-seconds", "Seconds from the call to the first answered query.", ("failover",)),
+    Output("rows-added", "Rows that are on the failover branch and not on its backup.", ("failover",)),
+    Output("rows-changed", "Rows that both have, with other contents.", ("failover",)),
+    Output("rows-removed", "Rows that are on the backup and no more on the failover branch.", ("failover",)),
     Output("bytes", "How many bytes of rows were moved.", ("backup",)),
     Output("backups", "How many backups there are.", ("list", "prune")),
     Output("kept", "How many backups the retention policy keeps.", ("prune",)),
