@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.house import House
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.run import Run
+from supaneon_sync.secret import Secret
 from supaneon_sync.settings import Settings
 
 _PATIENCE = Patience(conflict=10, rate=10, outage=6, settling=5, operations=30)
@@ -62,6 +62,7 @@ def look(settings: Settings, run: Run) -> Seen:
     door, primary = _primary(gathering, compute)
     return replace(
         seen,
+        wanted=wanted,
         door=door,
         primary=primary,
         project=project,
@@ -107,7 +108,7 @@ def _examined(gathering: _Gathering, where: Conninfo, compute: Compute | None) -
         for other in others:
             stack.enter_context(other)
         sticking = Sticking(gathering.settings.jobs + 2, len(others) + 1, refusal, ())
-        sticking = examination.stuck([first, *others], sticking, secrets.token_hex(8))
+        sticking = examination.stuck([first, *others], sticking, gathering.run.token(8).hex())
         for other in others:
             other.close()
         offered = None if compute is None else compute.target.extensions
@@ -141,27 +142,44 @@ def _neon(gathering: _Gathering) -> tuple[Project | None, Compute | None]:
                 "NEON_API_KEY is not set; every verb needs it.",
                 remedy="Set NEON_API_KEY to a key of the standby project (Neon console, API keys).",
             )
-        client = NeonClient(
-            settings.neon_api_key,
-            api_host=settings.neon_api_host,
-            clock=run.monotonic,
-            sleep=run.stop.wait,
-            patience=_PATIENCE,
-        )
-        with client:
+        with _client(settings, settings.neon_api_key, run) as client:
             kind = client.key_kind()
             with gathering.subject("project"):
-                chosen = (
-                    client.project(settings.neon_project_id)
-                    if settings.neon_project_id
-                    else client.only_project()
-                )
+                chosen = _chosen(client, settings)
                 standby = Standby(client, chosen, settings, run)
                 branches = standby.branches()
                 project = _project(chosen, branches, kind, _visible(client))
                 with gathering.subject("compute"):
                     compute = _compute(standby, branches)
     return project, compute
+
+
+def _client(settings: Settings, key: Secret, run: Run) -> NeonClient:
+    return NeonClient(
+        key,
+        api_host=settings.neon_api_host,
+        clock=run.monotonic,
+        sleep=run.stop.wait,
+        patience=_PATIENCE,
+    )
+
+
+def _chosen(client: NeonClient, settings: Settings) -> NeonProject:
+    wanted = settings.neon_project_id
+    return client.project(wanted) if wanted else client.only_project()
+
+
+def standby_major(settings: Settings, run: Run) -> int | None:
+    """Return the PostgreSQL major of the standby project, None where Neon does not tell it now."""
+    if settings.neon_api_key is None:
+        return None
+    try:
+        with _client(settings, settings.neon_api_key, run) as client:
+            return _chosen(client, settings).pg_version
+    except SupaneonError as error:
+        run.stop.check()
+        run.progress.note(f"Neon was not asked for its version: {error.message}")
+        return None
 
 
 def _visible(client: NeonClient) -> int | None:
@@ -210,17 +228,19 @@ def _compute(standby: Standby, branches: list[Branch]) -> Compute | None:
     _check_role(standby, branch)
     door = standby.doors(branch).direct
     with standby.connect(door, "doctor", database="postgres") as opened:
+        role, databases, roles = examination.powers(opened)
         target = mirror.describe(opened, standby.settings.neon_db_user)
-        may_create_databases, may_create_roles = mirror.powers(opened)
+        seen = Compute(branch.name, role, target, databases, roles)
         housed = mirror.has_database(opened, names.HOUSE_DATABASE)
         filled = not housed and mirror.has_database(opened, door.dbname)
-    seen = Compute(branch.name, target, may_create_databases, may_create_roles)
     if branch.name != names.MIRROR:
         return seen
+    if housed:
+        return _housed(standby, door, seen)
     if filled:
         with standby.connect(door, "doctor") as opened:
             filled = not mirror.is_empty(opened)
-    return replace(seen, filled_by_others=filled, other_database=_other(standby, door) if housed else "")
+    return replace(seen, filled_by_others=filled)
 
 
 def _check_role(standby: Standby, branch: Branch) -> None:
@@ -229,14 +249,16 @@ def _check_role(standby: Standby, branch: Branch) -> None:
     if wanted not in there:
         raise ConfigError(
             f"NEON_DB_USER names {wanted}, and branch {branch.name} has no such role in Neon's API.",
-            remedy=f"There are: {', '.join(there) or 'none'}. Roles made with SQL cannot be asked for a"
-            " password; make the role in the Neon console, or use neondb_owner.",
+            remedy=f"There are: {', '.join(there) or 'none'}. Set NEON_DB_USER to one of them.",
         )
 
 
-def _other(standby: Standby, door: Conninfo) -> str:
-    """Return the database that the house says is ours, where it is another than the settings name."""
+def _housed(standby: Standby, door: Conninfo, seen: Compute) -> Compute:
+    """Add what the house says: whether the role may read it, and whether another database is ours."""
     with standby.connect(door, "doctor", database=names.HOUSE_DATABASE) as opened:
-        marker = House(opened).marker()
+        house = House(opened)
+        if not house.readable():
+            return replace(seen, reads_house=False)
+        marker = house.marker()
     ours = marker[1] if marker else ""
-    return "" if ours in ("", standby.settings.neon_database) else ours
+    return replace(seen, other_database="" if ours == standby.settings.neon_database else ours)

@@ -13,7 +13,7 @@ import certifi
 
 from supaneon_sync import __version__
 from supaneon_sync.errors import ConfigError, NeonError, Refused, SupaneonError
-from supaneon_sync.neon_client import Branch, BranchRequest, Endpoint, NeonClient, Patience, Project
+from supaneon_sync.neon_client import Branch, BranchRequest, Endpoint, NeonClient, NotFound, Patience, Project
 from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.backups import Backup, Drill, Hold
 from supaneon_sync.policy.marks import Mark
@@ -190,16 +190,11 @@ class Standby:
         return Doors(direct, pooled)
 
     def _conninfo(self, branch: Branch, endpoint: Endpoint, database: str, *, pooled: bool) -> Conninfo:
-        uri = self.client.connection_uri(
-            self.project.id,
-            branch.id,
-            database,
-            self.settings.neon_db_user,
-            endpoint_id=endpoint.id,
-            pooled=pooled,
-        )
+        uri, user = self._uri(branch, endpoint, database, pooled=pooled)
         self.run.progress.secret(uri.reveal())
         found = conninfo.neon(uri, ca_file=self.ca_file())
+        if found.user != user:
+            found = replace(found, user=user, password=None)
         if found.password is None:
             found = replace(found, password=self._configured_password(branch))
         host = endpoint.pooled_host if pooled else endpoint.host
@@ -210,6 +205,28 @@ class Standby:
         if found.password is not None:
             self.run.progress.secret(found.password.reveal())
         return found
+
+    def _uri(self, branch: Branch, endpoint: Endpoint, database: str, *, pooled: bool) -> tuple[Secret, str]:
+        """Return a URI of the branch and the role to use it as.
+
+        Of a role made with SQL Neon may not know the password, and then gives no URI: with
+        NEON_DB_PASSWORD the database's owner's shows the way.
+        """
+        user = self.settings.neon_db_user
+
+        def uri_of(role: str) -> Secret:
+            return self.client.connection_uri(
+                self.project.id, branch.id, database, role, endpoint_id=endpoint.id, pooled=pooled
+            )
+
+        try:
+            return uri_of(user), user
+        except NotFound:
+            there = self.client.databases(self.project.id, branch.id)
+            owner = next((one.owner_name for one in there if one.name == database), user)
+            if self.settings.neon_db_password is None or owner == user:
+                raise
+            return uri_of(owner), user
 
     def _configured_password(self, branch: Branch) -> Secret:
         if self.settings.neon_db_password is None:

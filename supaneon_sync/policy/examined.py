@@ -161,12 +161,17 @@ class Project:
 
 @dataclass(frozen=True)
 class Compute:
-    """What a compute of the standby project said to the role that owns the copies."""
+    """What a compute of the standby project said to the role that owns the copies.
+
+    ``reads_house`` is False where database ``supaneon`` is there and keeps its manifests from the role.
+    """
 
     branch: str
+    role: str
     target: Target
     may_create_databases: bool
     may_create_roles: bool
+    reads_house: bool = True
     filled_by_others: bool = False
     other_database: str = ""
 

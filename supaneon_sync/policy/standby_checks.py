@@ -109,6 +109,8 @@ def branches(seen: Seen) -> Finding:
 
 def retention(seen: Seen) -> Finding:
     """The retention policy fits into the plan's allowance in the worst case."""
+    if "retention" in seen.troubles:
+        return of_error(seen.troubles["retention"])
     limit, assumed = _limit(_project(seen))
     fit = allowance.fits(seen.wanted.retention, limit)
     if fit.fits:
@@ -189,11 +191,21 @@ def owner(seen: Seen) -> Finding:
         if not there
     ]
     if lacking:
+        able = "list and resolve work with the role as it is"
+        if not one.reads_house:
+            able = f"list and resolve work once this was run in database {names.HOUSE_DATABASE}"
         return failed(
             NeonError,
             f"{one.target.owner} lacks {' and '.join(lacking)}: backup cannot make databases and roles",
-            "Set NEON_DB_USER to neondb_owner (or a role made in the Neon console). list, resolve and prune"
-            " work with the role as it is.",
+            f"Set NEON_DB_USER to neondb_owner (or a role made in the Neon console) for backup; {able}.",
+            sql=() if one.reads_house else _house_grants(one),
+        )
+    if not one.reads_house:
+        return failed(
+            NeonError,
+            f"{one.target.owner} cannot read the manifests in database {names.HOUSE_DATABASE}",
+            "Set NEON_DB_USER to the role that made the backups, or run this in that database as that role.",
+            sql=_house_grants(one),
         )
     if not one.target.can_create_bypassrls:
         return ok(
@@ -201,6 +213,13 @@ def owner(seen: Seen) -> Finding:
             " bypasses row security, so service_role reads on the copy only what policies allow"
         )
     return ok(f"{one.target.owner} may create databases and roles")
+
+
+def _house_grants(one: Compute) -> tuple[str, ...]:
+    return (
+        f"GRANT USAGE ON SCHEMA supaneon TO {one.role};",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA supaneon TO {one.role};",
+    )
 
 
 def _limit(one: Project) -> tuple[int, str]:

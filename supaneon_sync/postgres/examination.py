@@ -116,6 +116,15 @@ def extensions(session: Session) -> dict[str, str]:
     return dict(session.query(queries.EXTENSIONS))
 
 
+def powers(session: Session) -> tuple[str, bool, bool]:
+    """Return the session's role as SQL writes it, and whether it may create databases, and roles."""
+    role, databases, roles = session.one(
+        "SELECT format('%I', rolname), rolsuper OR rolcreatedb, rolsuper OR rolcreaterole"
+        " FROM pg_roles WHERE rolname = current_user"
+    )
+    return str(role), bool(databases), bool(roles)
+
+
 def _tls(opened: connection) -> str:
     """Return the protocol of the connection, '' where there is none."""
     return str(opened.info.ssl_attribute("protocol") or "") if opened.info.ssl_in_use else ""

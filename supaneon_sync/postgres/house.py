@@ -61,6 +61,17 @@ class House:
         rows = self.session.query("SELECT layout, database FROM supaneon.marker")
         return (int(rows[0][0]), str(rows[0][1])) if rows else None
 
+    def readable(self) -> bool:
+        """Say whether the session's role may read what is there; True where nothing is there yet."""
+        return bool(
+            self.session.value(
+                "SELECT coalesce(bool_and(has_schema_privilege(n.oid, 'USAGE')"
+                " AND has_table_privilege(c.oid, 'SELECT')), true)"
+                " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE n.nspname = 'supaneon' AND c.relkind = 'r'"
+            )
+        )
+
     def lock(self) -> None:
         """Take the lock that lets one run at a time change the mirror, and end our other backends there.
 

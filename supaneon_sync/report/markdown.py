@@ -33,8 +33,9 @@ def render(outcome: Outcome) -> str:
     if outcome.notes:
         blocks.append("\n".join(f"- {escape(note)}" for note in outcome.notes))
     if outcome.script:
-        lines = harmless(outcome.script).split("\n")
-        blocks.append("\n".join(f"    {line}" for line in lines))  # a code block that no text can end
+        longest = max((len(run) for run in re.findall("`+", outcome.script)), default=0)
+        fence = "`" * max(3, longest + 1)
+        blocks.append(f"{fence}sql\n{harmless(outcome.script)}\n{fence}")
     return "\n\n".join(blocks) + "\n"
 
 
