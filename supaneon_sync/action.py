@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from supaneon_sync import door, registry
@@ -40,7 +41,7 @@ class _Step:
         self._environment = environment
         masking = environment.get("GITHUB_ACTIONS") == "true"
         self._progress = ActionProgress(console, door.TIMES, masking=masking)
-        self._run = door.new_run(environment, self._progress)
+        self._run = replace(door.new_run(environment, self._progress), attended=False)
         self._documents: list[dict[str, object]] = []
         self._report: Path | None = None
 

@@ -104,7 +104,10 @@ class Stop:
 
 @dataclass(frozen=True)
 class Run:
-    """One call of the tool. ``url`` is the address of the workflow run, where there is one."""
+    """One call of the tool. ``url`` is the address of the workflow run, where there is one.
+
+    ``attended`` says that somebody at a terminal asked, and not a step of a workflow.
+    """
 
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
@@ -112,3 +115,4 @@ class Run:
     progress: Progress
     url: str | None = None
     stop: Stop = field(default_factory=Stop)
+    attended: bool = True
