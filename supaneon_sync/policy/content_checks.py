@@ -97,13 +97,13 @@ def search_path(seen: Seen) -> Finding:
     found = _contents(seen).wandering
     if not found:
         return ok("no index, check or materialized view depends on it")
-    names = sorted({name for name, _, _ in found})
+    paths = {one.name: one.path for one in found}
     return warning(
         "functions that leave names to the search_path while a copy is made: "
-        + some([f"{name} (used by {by}; names {words})" for name, by, words in found], 3),
+        + some([f"{one.name} (used by {one.used_by}; names {one.names})" for one in found], 3),
         "A restore runs them with an empty search_path and they fail. Give each its own, on the primary:",
-        sql=[f"ALTER FUNCTION {name} SET search_path = public, extensions;" for name in names],
-        details=[f"{name}: used by {by}, names {words}" for name, by, words in found],
+        sql=[f"ALTER FUNCTION {name} SET search_path = {path};" for name, path in sorted(paths.items())],
+        details=[f"{one.name}: used by {one.used_by}, names {one.names}" for one in found],
     )
 
 

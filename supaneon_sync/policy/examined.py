@@ -89,11 +89,24 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class Wandering:
+    """A function (quoted, with its arguments) whose names are found by the caller's search_path alone.
+
+    ``used_by`` runs it while a copy is made; ``names`` are those without a schema; ``path`` would do.
+    """
+
+    name: str
+    used_by: str
+    names: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Contents:
     """What of the primary's contents decides whether and how a copy works.
 
     ``needing`` maps an extension to what depends on it; ``calling`` a function to the platform schemas
-    that its body names; ``wandering`` a function to (what uses it, names it leaves to the search_path).
+    that its body names.
     """
 
     tables: int
@@ -104,7 +117,7 @@ class Contents:
     webhooks: tuple[str, ...]
     calling: Mapping[str, str]
     calling_triggers: tuple[tuple[str, str], ...]
-    wandering: tuple[tuple[str, str, str], ...]
+    wandering: tuple[Wandering, ...]
     unmoved: Mapping[str, tuple[str, ...]]
 
 

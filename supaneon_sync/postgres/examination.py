@@ -23,6 +23,7 @@ from supaneon_sync.policy.examined import (
     Reader,
     Rights,
     Sticking,
+    Wandering,
 )
 from supaneon_sync.postgres import examination_queries as queries
 from supaneon_sync.postgres.conninfo import Conninfo, is_loopback
@@ -62,10 +63,18 @@ def examine(session: Session, sticking: Sticking, missing: Sequence[str] | None)
     ``missing``: names of extensions that the target lacks, whose dependents are looked for; None where
     the target is not known. Raises PrimaryError when a catalog cannot be read in time.
     """
-    timeouts = {
-        name: (int(own), int(ours)) for name, own, ours in session.query(queries.TIMEOUTS, (list(TIMEOUTS),))
-    }
-    session.execute(f"SET statement_timeout = {TIME_LIMIT}")
+    timeouts = session.query(queries.TIMEOUTS, (list(TIMEOUTS),))
+    with session.transaction("READ ONLY"):
+        session.execute(queries.PINNED_HERE.format(TIME_LIMIT))
+        return _examined(session, sticking, missing, timeouts)
+
+
+def _examined(
+    session: Session,
+    sticking: Sticking,
+    missing: Sequence[str] | None,
+    timeouts: list[tuple[str, str, str]],
+) -> Primary:
     facts = session.one(queries.SERVER)
     version, database, encoding, size, in_recovery, lag, read_only = facts
     major = session.connection.server_version // 10000
@@ -79,7 +88,7 @@ def examine(session: Session, sticking: Sticking, missing: Sequence[str] | None)
         in_recovery=in_recovery,
         lag=lag,
         read_only=read_only,
-        timeouts=timeouts,
+        timeouts={name: (int(own), int(ours)) for name, own, ours in timeouts},
         reader=reader(session),
         admin=admin(session),
         rights=rights(session),
@@ -158,7 +167,7 @@ def _contents(session: Session, missing: Sequence[str] | None) -> Contents:
         webhooks=tuple(row[0] for row in session.query(queries.WEBHOOKS)),
         calling=dict(session.query(queries.CALLING)),
         calling_triggers=tuple((table, name) for table, name in session.query(queries.CALLING_TRIGGERS)),
-        wandering=tuple((name, by, words) for name, by, words in session.query(queries.WANDERING)),
+        wandering=tuple(Wandering(*row) for row in session.query(queries.WANDERING)),
         unmoved={kind: tuple(names) for kind, names in unmoved.items()},
     )
 
@@ -172,7 +181,7 @@ def stuck(sessions: Sequence[Session], sticking: Sticking, token: str) -> Sticki
     moved: list[str] = []
     first: dict[int, tuple[object, ...]] = {}
     for number, session in enumerate(sessions):
-        session.query("SELECT set_config('supaneon.probe', %s, false)", (f"{token}{number}",))
+        session.query("SELECT pg_catalog.set_config('supaneon.probe', %s, false)", (f"{token}{number}",))
     for _ in range(3):
         for number, session in enumerate(sessions):
             now = session.one(queries.PROBE)

@@ -29,10 +29,15 @@ SELECT current_setting('server_version'), d.datname, pg_encoding_to_char(d.encod
        (SELECT reset_val = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only')
 FROM pg_database d WHERE d.datname = current_database()
 """
-TIMEOUTS = "SELECT name, reset_val, setting FROM pg_settings WHERE name = ANY (%s)"
+TIMEOUTS = "SELECT name, reset_val, setting FROM pg_catalog.pg_settings WHERE name = ANY (%s)"
+PINNED_HERE = """
+SET LOCAL search_path = pg_catalog; SET LOCAL row_security = off; SET LOCAL statement_timeout = {}
+"""
+"""Once more for one transaction: behind a transaction pooler it may not be our session that looks."""
 PROBE = """
-SELECT pg_backend_pid(), current_setting('supaneon.probe', true), current_setting('search_path'),
-       current_setting('extra_float_digits'), current_setting('statement_timeout')
+SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('supaneon.probe', true),
+       pg_catalog.current_setting('search_path'), pg_catalog.current_setting('extra_float_digits'),
+       pg_catalog.current_setting('statement_timeout')
 """
 READER = """
 SELECT format('%%I', rolname), rolsuper, rolbypassrls, rolconnlimit, rolvaliduntil
@@ -161,8 +166,10 @@ JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespa
 
 WANDERING = rf"""
 WITH used AS (
-  SELECT DISTINCT p.oid, p.prosrc, format('%I.%I', n.nspname, p.proname) AS name,
-         pg_describe_object(d.classid, d.objid, 0) AS by
+  SELECT DISTINCT p.oid, p.prosrc, pg_describe_object(d.classid, d.objid, 0) AS by,
+         format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS name,
+         CASE n.nspname WHEN 'public' THEN '' ELSE format('%I, ', n.nspname) END
+           || 'public, extensions' AS path
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
   JOIN pg_depend d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
   LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
@@ -185,9 +192,9 @@ WITH used AS (
   UNION SELECT typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
         WHERE {_SYSTEM} AND t.typtype IN ('e', 'd')
 )
-SELECT u.name, u.by, string_agg(DISTINCT w.word, ', ' ORDER BY w.word)
+SELECT u.name, u.by, string_agg(DISTINCT w.word, ', ' ORDER BY w.word), u.path
 FROM used u JOIN words w ON w.oid = u.oid JOIN known k ON k.name = w.word
-GROUP BY 1, 2 ORDER BY 1, 2
+GROUP BY 1, 2, 4 ORDER BY 1, 2
 """
 """Functions that run when a copy is made, have no search_path of their own, and name tables, functions or
 types of other schemas than pg_catalog without their schema. Text search: it may miss operators."""

@@ -137,6 +137,17 @@ def test_nothing_that_listens_is_a_primary_out_of_reach() -> None:
     assert "project is running" in checkup["primary: reachable"]["remedy"]
 
 
+def test_an_address_that_github_cannot_reach_is_named_even_where_it_can_be_reached_from_here() -> None:
+    checkup = checked(
+        primary="postgresql://a:b@[2001:db8::1]:5432/postgres?sslmode=require&connect_timeout=2"
+    )
+    found = checkup["primary: address"]
+    assert found["status"] == "warning"
+    assert "IPv6" in found["evidence"]
+    assert "session pooler" in found["remedy"]
+    assert checkup.status("primary: reachable") == "failed"
+
+
 def test_an_unverified_certificate_is_a_warning_that_names_the_setting(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(primary="empty")
     found = checked(sandbox=sandbox, primary=sandbox.primary_url)["primary: TLS"]
@@ -400,7 +411,7 @@ def test_what_will_not_work_on_the_copy_is_named(make_primary: MakeServer, sandb
     assert functions["details"] == ["public.notify_hook: net"]
     assert "writes to public.comments fail" in functions["evidence"]
     path = checkup["copy: search_path"]
-    assert path["sql"] == ["ALTER FUNCTION public.slugged SET search_path = public, extensions;"]
+    assert path["sql"] == ["ALTER FUNCTION public.slugged(t text) SET search_path = public, extensions;"]
     assert "names helper" in path["evidence"]
     unmoved = checkup["copy: what stays behind"]["details"]
     assert unmoved == ["event trigger my_watch", "publication to_the_warehouse"]

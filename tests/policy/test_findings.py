@@ -27,6 +27,7 @@ from supaneon_sync.policy.examined import (
     Rights,
     Seen,
     Sticking,
+    Wandering,
     Wanted,
 )
 from supaneon_sync.policy.facts import Target
@@ -323,7 +324,7 @@ SPOILED: list[tuple[Callable[[Seen], Finding], Seen, Status, str]] = [
     (content_checks.functions, contents(calling={"public.f": "net"}), Status.WARNING, "fail when called"),
     (
         content_checks.search_path,
-        contents(wandering=(("public.f", "index i", "helper"),)),
+        contents(wandering=(Wandering("public.f(text)", "index i", "helper", "public"),)),
         Status.WARNING,
         "search_path",
     ),
