@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from supaneon_sync.errors import Refused, SupaneonError
-from supaneon_sync.operations import handover
+from supaneon_sync.neon_client import Branch
+from supaneon_sync.operations import failover_state, handover
 from supaneon_sync.operations.standby import Standby, StandingBackup, opened
+from supaneon_sync.policy import names
 from supaneon_sync.report.outcome import Outcome, Table
 from supaneon_sync.run import Run
 from supaneon_sync.settings import Settings
@@ -20,6 +22,7 @@ def list_backups(settings: Settings, run: Run) -> Outcome:
     """
     with opened(settings, run) as standby:
         there, note = _judged(standby)
+        serving = failover_state.in_force(standby)
     now = run.clock()
     healthy = next((one for one in there if one.backup.healthy), None)
     late = _late(healthy, settings, now)
@@ -27,11 +30,18 @@ def list_backups(settings: Settings, run: Run) -> Outcome:
         operation="list",
         verdict="stale" if late else "ok",
         headline=late or _headline(healthy, now),
-        facts=(("Backups", str(len(there))), ("Project", standby.project.id)),
+        facts=(
+            ("Backups", str(len(there))),
+            ("Project", standby.project.id),
+            *((("Takes the traffic", _serving(serving)),) if serving else ()),
+        ),
         tables=(_table(there, now),) if there else (),
         notes=(note,) if note else (),
         outputs=({"backups": str(len(there))} | (handover.plain(healthy, now) if healthy else {})),
-        report={"backups": [_document(one, now) for one in there]},
+        report={
+            "backups": [_document(one, now) for one in there],
+            "failover": serving.name if serving else "",
+        },
         exit_code=Refused.exit_code if late else 0,
         failure_kind="stale" if late else "",
     )
@@ -49,6 +59,14 @@ def _judged(standby: Standby) -> tuple[tuple[StandingBackup, ...], str]:
     except SupaneonError:
         note = "The ledger on the mirror cannot be reached: drills are told by the branches that were kept."
         return standby.backups(), note
+
+
+def _serving(branch: Branch) -> str:
+    """Return what to say of the failover that is in force."""
+    since = f"since {branch.created_at:%Y-%m-%d %H:%M} UTC"
+    if branch.name == names.STARTING_FAILOVER:
+        return f"{branch.name}, {since}, not ready yet: run supaneon-sync failover again"
+    return f"{branch.name}, {since}, a failover"
 
 
 def _headline(healthy: StandingBackup | None, now: datetime) -> str:

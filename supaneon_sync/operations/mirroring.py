@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from supaneon_sync import __version__
 from supaneon_sync.errors import NeonError, Refused
 from supaneon_sync.neon_client import Branch
+from supaneon_sync.operations import failover_state
 from supaneon_sync.operations.standby import Standby
 from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.facts import Target
@@ -39,8 +40,10 @@ class HeldMirror:
 def held(standby: Standby) -> Iterator[HeldMirror]:
     """Find or make the mirror, refuse what is not ours, take its lock, keep it awake.
 
-    Raises Refused (7) for a mirror or database of somebody else's, Locked (8) for a second run.
+    Raises Refused (7) for a mirror or database of somebody else's and while a failover is in force,
+    Locked (8) for a second run.
     """
+    failover_state.refuse_while_in_force(standby)
     branch = standby.mirror()
     if branch is None:
         standby.run.progress.note(f"There is no {names.MIRROR} yet; making it.")

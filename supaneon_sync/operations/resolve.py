@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from supaneon_sync.errors import Refused
-from supaneon_sync.operations import handover
+from supaneon_sync.errors import ConfigError, Refused
+from supaneon_sync.operations import failover_resolve, failover_state, handover
 from supaneon_sync.operations.standby import StandingBackup, opened
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.run import Run
@@ -17,6 +17,11 @@ def resolve(settings: Settings, run: Run) -> Outcome:
     than ``max-age``, failed its last drill without being named, or is not what it says it is.
     """
     with opened(settings, run) as standby:
+        if failover_resolve.is_meant(settings.backup):
+            return failover_resolve.resolve(standby)
+        if settings.role is not None:
+            raise ConfigError("role is for a failover branch: on a backup, the owner alone can log in.")
+        in_force = failover_state.in_force(standby)
         one = standby.choose(settings.backup)
         now = run.clock()
         _check_age(one, settings, one.age(now))
@@ -25,7 +30,11 @@ def resolve(settings: Settings, run: Run) -> Outcome:
         document = standby.prove_identity(one, doors.direct)
     age = handover.age_in_words(one.age(now))
     outputs = handover.plain(one, now) | handover.connection(doors)
-    notes = () if one.backup.healthy else (f"The last drill of {one.name} failed: its data may be wrong.",)
+    notes = []
+    if not one.backup.healthy:
+        notes.append(f"The last drill of {one.name} failed: its data may be wrong.")
+    if in_force is not None:
+        notes.append(f"A failover is in force: {in_force.name} takes the traffic (--backup failover).")
     return Outcome(
         operation="resolve",
         verdict="ok" if one.backup.healthy else "degraded",
@@ -40,7 +49,7 @@ def resolve(settings: Settings, run: Run) -> Outcome:
             ("Direct", outputs["connection-uri-without-password"]),
             ("Pooled", doors.for_application(doors.pooled).without_password()),
         ),
-        notes=notes,
+        notes=tuple(notes),
         outputs=outputs,
         secrets=handover.secret(doors),
         report={"manifest": document},
