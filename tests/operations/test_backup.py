@@ -21,7 +21,7 @@ from supaneon_sync.errors import (
     SnapshotLost,
 )
 from supaneon_sync.operations import proving
-from supaneon_sync.policy import names
+from supaneon_sync.policy import marks, names
 from supaneon_sync.postgres import fingerprint
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.comparing import branch_contents, primary_contents
@@ -400,3 +400,42 @@ def test_the_alarm_rings_on_a_single_flipped_bit_of_a_fingerprint(
     with pytest.raises(DataDiffers, match=r"public\.labels"):
         perform(fresh, "backup")
     assert "public.labels" in calls
+
+
+def seeded(sandbox: Sandbox, count: int) -> list[str]:
+    """Backups of ours from long ago, records alone."""
+    mirror = sandbox.branch(names.MIRROR)
+    found = [f"backup-2026010{day}T000000Z" for day in range(1, count + 1)]
+    sandbox.seed(
+        *(
+            {
+                "name": name,
+                "parent_id": mirror.id,
+                "annotation": marks.Mark(marks.BACKUP, "0", "0" * 64, names.backup_moment(name)).pairs(),
+            }
+            for name in found
+        )
+    )
+    return found
+
+
+def test_at_the_branch_limit_what_is_due_to_go_makes_room(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(primary="empty", plan="free")
+    first = perform(sandbox, "backup").outputs["branch-name"]
+    old = seeded(sandbox, 7)
+    assert len(sandbox.names()) == 10
+    second = perform(sandbox, "backup", keep_last=3).outputs["branch-name"]
+    assert {first, second} <= backups(sandbox)
+    assert old[0] not in backups(sandbox)
+
+
+def test_at_the_branch_limit_nothing_is_copied_when_no_room_may_be_made(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(primary="empty", plan="free")
+    perform(sandbox, "backup")
+    old = seeded(sandbox, 7)
+    progress = Watching()
+    with pytest.raises(QuotaError) as failure:
+        perform(sandbox, "backup", progress=progress, make_room="false")
+    assert old[0] in failure.value.remedy
+    assert not any(step.startswith("Copy the rows") for step in progress.steps)
+    assert set(old) <= backups(sandbox)
