@@ -92,6 +92,22 @@ _TABLE = (
         ),
     ),
     Verb(
+        "pin",
+        "pin",
+        "Keep a backup whatever the retention policy says: the newest healthy one, or a named one.",
+        f"{_OPERATIONS}.pinning",
+        "pin",
+        examples=(("supaneon-sync pin --backup backup-20260131T020000Z", "before a risky migration"),),
+    ),
+    Verb(
+        "unpin",
+        "unpin",
+        "Let the retention policy decide about a pinned backup again.",
+        f"{_OPERATIONS}.pinning",
+        "unpin",
+        examples=(("supaneon-sync unpin --backup backup-20260131T020000Z", "when it has gone well"),),
+    ),
+    Verb(
         "validate-config",
         "validate-config",
         "The doctor: check settings, primary, Neon and client programs, with a remedy for each finding.",

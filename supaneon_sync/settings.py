@@ -38,6 +38,8 @@ NEON_VERBS = (
     "prune",
     "list",
     "resolve",
+    "pin",
+    "unpin",
     "failover",
     "validate-config",
 )
@@ -81,7 +83,7 @@ class Settings:
     neon_api_key: Secret | None = setting.secret(
         environment="NEON_API_KEY",
         verbs=(*NEON_VERBS, "roles-sql"),
-        required=("backup", "restore-test", "self-test", "prune", "list", "resolve", "failover"),
+        required=tuple(verb for verb in NEON_VERBS if verb != "validate-config"),
         help="Neon API key. A key of the standby project alone is best.",
     )
     neon_project_id: str | None = setting.text(
@@ -121,7 +123,7 @@ class Settings:
     backup: str | None = setting.row(
         "backup name",
         parse_backup_name,
-        verbs=("restore-test", "self-test", "resolve", "failover"),
+        verbs=("restore-test", "self-test", "resolve", "failover", "pin", "unpin"),
         help="Name of one backup, or latest. Default: the newest healthy one (restore-test: the newest). "
         "resolve also takes failover, the failover in force, and the name of its branch.",
     )

@@ -55,7 +55,7 @@ def take(standby: Standby, mirror: Branch, rows: tuple[LedgerRow, ...], now: dat
     backups = {one.branch.id: one for one in judged if not _doubt(one.branch, one.mark, mirror)}
     leftovers = {b.id: found for b in branches if (found := _leftover(b, mirror, backups)) is not None}
     parents = {b.parent_id for b in branches if b.id not in leftovers}
-    serving = {b.parent_id for b in branches if names.failover_moment(b.name) or _kind(b) == marks.FAILOVER}
+    serving = {b.parent_id for b in branches if _is_failover(b) and not names.is_ended_failover(b.name)}
     told = _told_by(rows)
     for key, one in backups.items():
         holds = set(one.backup.holds - {Hold.CHILDREN}) | told.get(one.name, set())
@@ -103,18 +103,22 @@ def _leftover(branch: Branch, mirror: Branch, backups: Mapping[str, StandingBack
     return Leftover(branch.name, branch.created_at, parent.name, branch.expires_at)
 
 
+def _is_failover(branch: Branch) -> bool:
+    return names.failover_moment(branch.name) is not None or _kind(branch) == marks.FAILOVER
+
+
 def _why_untouched(branch: Branch, mirror: Branch) -> str:
     if branch.default:
         return "the project's default branch"
     if branch.id == mirror.id:
         return "the mirror"
-    if names.failover_moment(branch.name) is not None or _kind(branch) == marks.FAILOVER:
-        return "takes the application's traffic"
+    if _is_failover(branch):
+        return "a failover branch"
     if names.backup_moment(branch.name) is not None:
         return f"in doubt: {_doubt(branch, marks.read(branch.annotations), mirror)}"
     if names.drill_moment(branch.name) is not None or names.staging_moment(branch.name) is not None:
         return "in doubt: not known to be this tool's, or protected"
-    return "not made by this tool"
+    return "made by another operation of this tool" if _kind(branch) else "not made by this tool"
 
 
 def _in_use(endpoints: Sequence[Endpoint], branches: Sequence[Branch], now: datetime) -> set[str]:
@@ -127,6 +131,11 @@ def _in_use(endpoints: Sequence[Endpoint], branches: Sequence[Branch], now: date
         and one.last_active > born[one.branch_id] + SETTLING_DOWN
         and one.last_active > now - LATELY
     }
+
+
+def pinned(rows: Sequence[LedgerRow]) -> set[str]:
+    """Return the names of the backups that are pinned."""
+    return {name for name, holds in _told_by(rows).items() if Hold.PINNED in holds}
 
 
 def _told_by(rows: Sequence[LedgerRow]) -> dict[str, set[Hold]]:

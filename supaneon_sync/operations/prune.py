@@ -74,7 +74,7 @@ def pruning(standby: Standby, policy: Policy) -> Iterator[Pruning]:
         )
     with ExitStack() as stack:
         try:
-            house = stack.enter_context(standby.house(standby.doors(mirror).direct, "prune"))
+            house = stack.enter_context(standby.house(standby.mirror_doors(mirror).direct, "prune"))
         except (NeonError, QuotaError) as error:
             raise Refused(
                 f"The ledger on {names.MIRROR} cannot be reached: {error.message}",
@@ -102,6 +102,16 @@ class Pruning:
         ``limit`` is the number of branches that the project may have, asked of Neon by default.
         """
         now = self._standby.run.clock()
+        rows = self.ledger()
+        seen = census.take(self._standby, self._mirror, rows, now)
+        allowed = limit or self._standby.project.branches_limit
+        free = None
+        if allowed and allowed > 0 and len(seen.branches) <= allowed:
+            free = allowed - len(seen.untouched) - RESERVE
+        return Look(seen, settle(seen.known, seen.leftovers, policy or self._policy, now, free))
+
+    def ledger(self) -> tuple[LedgerRow, ...]:
+        """Return the whole ledger as it stands now. Raises Refused where it cannot be read."""
         try:
             self._read, new = self._house.ledger_after(self._read)
         except NeonError as error:
@@ -110,12 +120,11 @@ class Pruning:
                 remedy="What is due stays until the next run.",
             ) from error
         self._rows += new
-        seen = census.take(self._standby, self._mirror, self._rows, now)
-        allowed = limit or self._standby.project.branches_limit
-        free = None
-        if allowed and allowed > 0 and len(seen.branches) <= allowed:
-            free = allowed - len(seen.untouched) - RESERVE
-        return Look(seen, settle(seen.known, seen.leftovers, policy or self._policy, now, free))
+        return self._rows
+
+    def record(self, row: LedgerRow) -> None:
+        """Append a row to the ledger. Raises NeonError."""
+        self._house.record(row)
 
     def carry_out(self, planned: Look, *, enough: int | None = None) -> tuple[Removal, ...]:
         """Remove what is due, each after a fresh look at everything; return what became of each.
@@ -182,7 +191,7 @@ class Pruning:
         details = {"branch": branch.id, "reason": reason, "run": standby.run.url or ""}
         row = LedgerRow(standby.run.clock(), ledger.PRUNE, name, result.result, details)
         try:
-            self._house.record(row)
+            self.record(row)
         except NeonError as error:
             standby.run.progress.warning(
                 f"{name} is gone, but the ledger could not be written: {error.message}"

@@ -9,8 +9,20 @@ from supaneon_sync.errors import exit_codes
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.secret import Secret
 
-ALL = ("backup", "restore-test", "self-test", "prune", "validate-config", "list", "resolve", "failover")
+ALL = (
+    "backup",
+    "restore-test",
+    "self-test",
+    "prune",
+    "validate-config",
+    "list",
+    "resolve",
+    "failover",
+    "pin",
+    "unpin",
+)
 ONE_BACKUP = ("backup", "restore-test", "list", "resolve", "failover")
+PINNING = ("pin", "unpin")
 CONNECTING = ("backup", "resolve", "failover")
 
 
@@ -28,9 +40,9 @@ OUTPUTS: tuple[Output, ...] = (
     Output(
         "branch-name",
         "Name of the backup, for example backup-20260131T020000Z; of failover: its branch.",
-        ONE_BACKUP,
+        (*ONE_BACKUP, *PINNING),
     ),
-    Output("branch-id", "Neon's id of that branch.", ONE_BACKUP),
+    Output("branch-id", "Neon's id of that branch.", (*ONE_BACKUP, *PINNING)),
     Output("snapshot-time", "Moment of the primary that the backup holds (ISO 8601, UTC).", ONE_BACKUP),
     Output("age-seconds", "Age of that moment in seconds.", ONE_BACKUP),
     Output("drill-verdict", "Result of the backup's last drill: passed, failed or never.", ONE_BACKUP),
@@ -61,6 +73,7 @@ OUTPUTS: tuple[Output, ...] = (
     Output("backups", "How many backups there are.", ("list", "prune")),
     Output("kept", "How many backups the retention policy keeps.", ("prune",)),
     Output("removed", "How many backups were removed (in a dry run: would be).", ("prune",)),
+    Output("plan", "The decision about every branch with its reasons, as JSON.", ("prune",)),
     Output("checks-failed", "How many checks failed.", ("validate-config",)),
     Output("verdict", "The result in one word; failed where the run failed.", ALL),
     Output(

@@ -117,6 +117,7 @@ def nights(count: int, first: int = 1) -> list[datetime]:
 
 def asked(
     sandbox: Sandbox,
+    verb: str = "prune",
     *,
     progress: Watching | None = None,
     stop: Stop | None = None,
@@ -124,9 +125,9 @@ def asked(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     **flags: object,
 ) -> tuple[Settings, Run]:
-    """What the doors would hand to prune."""
+    """What the doors would hand to the verb."""
     given = {name.replace("_", "-"): value for name, value in flags.items()}
-    loaded = load(["prune"], flags=given, environment=sandbox.environment, file={})
+    loaded = load([verb], flags=given, environment=sandbox.environment, file={})
     run = Run(
         clock=clock,
         monotonic=time.monotonic,
@@ -290,14 +291,24 @@ def test_protected_pinned_serving_parent_and_used_backups_stay_and_say_so(sandbo
     note(sandbox, ledger.PIN, unpinned, "pinned")
     note(sandbox, ledger.UNPIN, unpinned, "unpinned")
     note(sandbox, ledger.FAILOVER, called, "ready")
-    child = names.failover(moments[3], NOW)
+    child, over = names.failover(moments[3], NOW), names.ended_failover(names.failover(moments[1], NOW))
     sandbox.seed({"name": child, "parent_id": sandbox.branch(serving).id})
+    sandbox.seed({"name": over, "parent_id": sandbox.branch(pinned).id})
     sandbox.seed({"name": "somebody-elses-child", "parent_id": sandbox.branch(parent).id})
     outcome = prune(sandbox, yes=True, keep_last=1, minimum=1)
-    assert {protected, pinned, serving, parent, called, child, "somebody-elses-child"} <= sandbox.names()
+    assert {
+        protected,
+        pinned,
+        serving,
+        parent,
+        called,
+        child,
+        over,
+        "somebody-elses-child",
+    } <= sandbox.names()
     assert unpinned not in sandbox.names()
     assert why(outcome, protected) == "protected on Neon"
-    assert why(outcome, pinned) == "pinned"
+    assert why(outcome, pinned) == "pinned; has child branches"
     assert why(outcome, serving) == "takes the application's traffic; has child branches"
     assert why(outcome, parent) == "has child branches"
     assert why(outcome, called) == "takes the application's traffic"
