@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from supaneon_sync.errors import Cancelled, ConfigError, SupaneonError
 from supaneon_sync.neon_client import Branch, NeonClient, Patience
 from supaneon_sync.neon_client import Project as NeonProject
+from supaneon_sync.operations import retaining
 from supaneon_sync.operations.standby import Standby
 from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.examined import Compute, Door, MirrorSeen, Primary, Project, Seen, Sticking, Wanted
@@ -56,6 +57,8 @@ def look(settings: Settings, run: Run) -> Seen:
     if settings.offline:
         return seen
     gathering = _Gathering(settings, run)
+    with gathering.subject("retention"):
+        wanted = replace(wanted, retention=retaining.policy_of(settings))
     run.progress.step("Look at Neon")
     project, compute = _neon(gathering)
     run.progress.step("Look at the primary")
