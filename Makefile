@@ -15,6 +15,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
   if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$name; break; fi; done)
 MAJORS ?= 15 17 18
 TESTS ?= tests
+# Test files at a time: they wait for servers more than they work.
+PARALLEL ?= 3
 PYTEST_ARGS ?=
 COMPILE := $(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \
   --custom-compile-command 'make lock'
@@ -29,7 +31,7 @@ demo: $(VENV)/.installed postgres  ## The whole journey in a sandbox, as a user 
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" demo/run.sh
 
 test: $(VENV)/.installed postgres  ## Every test that needs neither Docker nor root nor an account.
-	@$(PY) -m pytest $(TESTS) --ignore=tests/docker --ignore=tests/act $(PYTEST_ARGS)
+	@$(PY) -m pytest -n $(PARALLEL) --dist loadfile $(TESTS) --ignore=tests/docker --ignore=tests/act $(PYTEST_ARGS)
 
 test-docker: $(VENV)/.installed postgres  ## The image: built, and run as GitHub's runner runs it (needs Docker).
 	@.ci/with-docker $(PY) -m pytest tests/docker $(PYTEST_ARGS)
