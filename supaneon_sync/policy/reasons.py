@@ -127,7 +127,7 @@ def _evidence(present: Sequence[Backup], policy: Policy, now: datetime) -> Itera
             yield (
                 backup,
                 Kind.YOUNG,
-                f"evidence of a failed drill, younger than {in_words(policy.keep_failed)}",
+                f"failed its drill less than {in_words(policy.keep_failed)} ago",
             )
 
 
