@@ -21,7 +21,7 @@ PYTEST_ARGS ?=
 COMPILE := $(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \
   --custom-compile-command 'make lock'
 
-.PHONY: help demo test test-docker test-act lint types format lock postgres image clean
+.PHONY: help demo test test-docker test-act bench lint types format lock postgres image clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -47,6 +47,10 @@ types: $(VENV)/.installed  ## mypy --strict.
 
 format: $(VENV)/.installed  ## Put the code into the one shape that `make lint` accepts.
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+bench: MAJORS = 17
+bench: $(VENV)/.installed postgres  ## Our engine against its peers (BENCH_ARGS="--size 100" for a quick look).
+	@$(PY) -m bench.compare --json docs/bench.json --chart docs/bench.svg $(BENCH_ARGS)
 
 image:  ## Build the image from this tree (needs Docker).
 	docker build --tag supaneon-sync:local .

@@ -1,0 +1,77 @@
+"""One run of our engine between two databases, without the API around it: `python -m bench.ours JSON`.
+
+The engine has no switch that turns the proof off. To time the copy alone, this module puts functions
+that prove nothing in the place of the ones that do.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from supaneon_sync.operations import syncing
+from supaneon_sync.operations.workshop import Workshop
+from supaneon_sync.postgres import copying, mirror, session
+from supaneon_sync.postgres.clients import Clients
+from supaneon_sync.postgres.conninfo import Conninfo
+from supaneon_sync.postgres.failures import Side
+from supaneon_sync.postgres.fingerprint import Fingerprint
+from supaneon_sync.postgres.session import Session
+from supaneon_sync.postgres.snapshot import Keeper
+from supaneon_sync.run import Run, Silent
+from supaneon_sync.secret import Secret
+from supaneon_sync.settings import Settings
+
+
+class Stand:
+    """What the engine wants of a standby project: settings, a run, and sessions on the mirror."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.run = Run(lambda: datetime.now(UTC), time.monotonic, secrets.token_bytes, Silent())
+
+    def connect(self, door: Conninfo, purpose: str, *, database: str | None = None) -> Session:
+        where = door if database is None else door.database(database)
+        return session.connect(where, Side.NEON, purpose=purpose, stop=self.run.stop)
+
+
+def _without_proof() -> None:
+    nothing = Fingerprint(0, "0" * 32)
+    for module in (copying, syncing):
+        for name in ("fingerprint", "fingerprints"):
+            if hasattr(module, name):
+                setattr(module, name, lambda *_, **__: nothing)
+    vars(syncing)["prove"] = lambda *_: ""
+
+
+def measure(order: dict[str, Any]) -> dict[str, Any]:
+    """Do one run and return its seconds, phase by phase."""
+    if not order["proof"]:
+        _without_proof()
+
+    def door(port: int) -> Conninfo:
+        options = {"sslmode": "disable"}
+        return Conninfo("127.0.0.1", port, "bench", order["user"], Secret(order["password"]), options)
+
+    stand = Stand(Settings(jobs=order["jobs"]))
+    client = Clients(order["major"], str(order["major"]), Path(order["clients"]))
+    with stand.connect(door(order["target"]), "lock", database="postgres") as lock, Keeper() as keeper:
+        target = mirror.describe(lock, order["user"])
+        house = SimpleNamespace(session=lock, forget_manifest=lambda: None)
+        held = SimpleNamespace(
+            branch=None, door=door(order["target"]), house=house, target=target, keeper=keeper, session=lock
+        )
+        began = time.monotonic()
+        proved = syncing.make_equal(Workshop(stand, door(order["source"]), held, client))  # type: ignore[arg-type]
+        whole = time.monotonic() - began
+    return {"seconds": whole, "phases": proved.seconds, "rows": proved.rows, "bytes": proved.bytes}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(measure(json.loads(sys.argv[1]))) + "\n")
