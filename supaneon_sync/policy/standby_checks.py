@@ -90,21 +90,15 @@ def branches(seen: Seen) -> Finding:
     one = _project(seen)
     limit, assumed = _limit(one)
     told = f"{one.branches} of {limit}{assumed}"
-    if one.branches >= limit:
-        if seen.wanted.make_room:
-            return warning(
-                f"{told}: full; the next backup first removes what the retention policy would (make-room)",
-                "Run supaneon-sync prune, or delete branches nobody needs.",
-            )
-        return failed(
-            QuotaError, f"{told}: full", "Run supaneon-sync prune --yes, or delete branches nobody needs."
-        )
-    if one.branches + _RESERVE > limit:
-        return warning(
-            f"{told}: room for {limit - one.branches}, and a backup with its drill needs {_RESERVE}",
-            "Run supaneon-sync prune, or raise the plan.",
-        )
-    return ok(told)
+    prune = "Run supaneon-sync prune --yes, or delete branches nobody needs."
+    if one.branches < limit:
+        room = limit - one.branches
+        if room >= _RESERVE:
+            return ok(told)
+        return warning(f"{told}: room for {room}, and a backup with its drill needs {_RESERVE}", prune)
+    if seen.wanted.make_room:
+        return warning(f"{told}: full; the next backup first removes what prune would (make-room)", prune)
+    return warning(f"{told}: full", prune) if assumed else failed(QuotaError, f"{told}: full", prune)
 
 
 def retention(seen: Seen) -> Finding:
@@ -223,7 +217,7 @@ def _house_grants(one: Compute) -> tuple[str, ...]:
 
 
 def _limit(one: Project) -> tuple[int, str]:
-    if one.branches_limit:
+    if one.branches_limit is not None and one.branches_limit > 0:
         return one.branches_limit, ""
     return allowance.FREE_BRANCHES, " (the free plan's number; Neon does not tell this project's)"
 

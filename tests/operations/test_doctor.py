@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 import time
@@ -12,12 +13,15 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from supaneon_sync.operations.doctor import CHECKS
+from supaneon_sync.policy.findings import Status
 from supaneon_sync.report import document, terminal
 from supaneon_sync.sandbox.server import Server, free_port
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.conftest import MakeServer
 from tests.operations.examined import PASSWORD, Checkup, checked, make_role, pooler, url
 from tests.sandbox_fixtures import MakeSandbox
+from tests.workflows.rules import ROOT
 
 READS_ALL = "BYPASSRLS IN ROLE pg_read_all_data"
 
@@ -337,7 +341,12 @@ def test_the_doctor_reads_no_row_and_runs_nobodys_code(patient: Server) -> None:
             "CREATE POLICY trap ON public.trap USING (public.boom() = 1)"
         )
         with patient.session(role="supabase_admin") as session, session.cursor() as cursor:
-            cursor.execute("BEGIN; LOCK TABLE public.tasks IN ACCESS EXCLUSIVE MODE")
+            cursor.execute(
+                "BEGIN; DO $$ DECLARE t regclass; BEGIN FOR t IN SELECT c.oid FROM pg_class c"
+                " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p')"
+                " AND n.nspname !~ '^(pg_|information_schema)' LOOP"
+                " EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', t); END LOOP; END $$"
+            )  # whoever opens one of them now waits for ever
             checkup = checked(primary=address)
             cursor.execute("ROLLBACK")
         assert checkup.primary_failures == []
@@ -455,3 +464,11 @@ def test_a_target_older_than_the_primary_is_refused(
     assert found["status"] == "failed"
     assert "PostgreSQL 17 or newer" in found["remedy"]
     assert checkup.outcome.exit_code == 7
+
+
+def test_every_check_is_explained_in_the_doctors_page() -> None:
+    page = (ROOT / "docs/doctor.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert [name for name in explained if name not in {status.value for status in Status}] == [
+        check.name for check in CHECKS
+    ]

@@ -46,21 +46,26 @@ def seen_as_backup_user(server: Server) -> Checkup:
     return checked(primary=url(server, "backup_user"))
 
 
-@pytest.fixture
-def hosted_17(make_primary: MakeServer) -> Server:
-    """17 as Supabase hosts it: there `postgres` holds pg_read_all_data with ADMIN OPTION."""
-    server = make_primary(17)
+def as_hosted(server: Server) -> Server:
+    """A server as Supabase hosts it from 17 on: `postgres` holds pg_read_all_data with ADMIN OPTION."""
     server.execute("GRANT pg_read_all_data TO postgres WITH ADMIN OPTION")
     return server
 
 
-def test_run_by_postgres_on_17_it_makes_every_check_green(hosted_17: Server) -> None:
-    with hosted_17.session(role="postgres") as session, session.cursor() as cursor:
+@pytest.fixture
+def hosted_17(make_primary: MakeServer) -> Server:
+    return as_hosted(make_primary(17))
+
+
+@pytest.mark.parametrize("major", [17, 18])
+def test_run_by_postgres_it_makes_every_check_green(make_primary: MakeServer, major: int) -> None:
+    server = as_hosted(make_primary(major))
+    with server.session(role="postgres") as session, session.cursor() as cursor:
         cursor.execute("SELECT lo_from_bytea(424242, 'a')")
-    out, warned = psql(hosted_17, printed({}, side="primary"), "postgres")
+    out, warned = psql(server, printed({}, side="primary"), "postgres")
     assert "(0 rows)" in out
     assert warned == ""
-    assert seen_as_backup_user(hosted_17).primary_failures == []
+    assert seen_as_backup_user(server).primary_failures == []
 
 
 def test_it_can_be_run_again(hosted_17: Server) -> None:

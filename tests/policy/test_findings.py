@@ -342,6 +342,14 @@ def test_what_is_wrong_is_told_with_its_remedy(
     assert bool(found.kind) == (status is Status.FAILED)
 
 
+def test_a_limit_that_neon_does_not_tell_is_assumed_and_never_fails_a_run() -> None:
+    for untold in (None, 0, -1):
+        full = seen(project={"branches": 12, "branches_limit": untold}, wanted={"make_room": False})
+        found = standby_checks.branches(full)
+        assert found.status is Status.WARNING
+        assert "free plan" in found.evidence
+
+
 def test_the_platforms_own_extensions_are_left_out_without_a_warning() -> None:
     found = content_checks.extensions(
         contents(extensions={"plpgsql": "1", "pg_net": "1", "supabase_vault": "1"})
