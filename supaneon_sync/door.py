@@ -16,6 +16,7 @@ from pathlib import Path
 
 from supaneon_sync import effective, settings_file
 from supaneon_sync.console import Console, LogLines
+from supaneon_sync.discretion import Discreet, discreet
 from supaneon_sync.errors import Cancelled, ConfigError, SupaneonError
 from supaneon_sync.failures import Failure, attempt, unforeseen
 from supaneon_sync.progress import Times
@@ -90,15 +91,19 @@ def perform(verb: Verb, loaded: Loaded, run: Run, redactor: Redactor) -> Result:
     The secrets that it hands back are told to the run's progress first, which masks them.
     """
 
+    hidden = loaded.settings.hide_names
+    seen = replace(run, progress=Discreet(run.progress)) if hidden else run
+
     def work() -> Outcome:
         run.stop.check()
-        outcome = verb.load()(loaded.settings, run) if verb.module else effective.describe(loaded)
+        outcome = verb.load()(loaded.settings, seen) if verb.module else effective.describe(loaded)
         for secret in outputs.secret(outcome).values():
             run.progress.secret(secret.reveal())
         return _concealed(outcome, redactor)
 
     result = attempt(work, stopped=run.stop.requested, tell_all=loaded.settings.show_row_values)
-    return conceal(result, redactor)
+    told = discreet(verb.operation, result) if hidden else result
+    return conceal(told, redactor)
 
 
 def conceal(result: Result, redactor: Redactor) -> Result:

@@ -226,6 +226,10 @@ class Settings:
         help="Do it. Without it the plan is shown and nothing is changed.",
     )
     dry_run: bool = setting.flag(verbs=("prune", "failover"), help="Show the plan, change nothing.")
+    hide_names: bool = setting.flag(
+        verbs=ALL,
+        help="Keep the names and numbers of tables out of log, summary and report, for public repositories.",
+    )
     json: bool = setting.flag(verbs=ALL, command_line_only=True, help="Print the result as JSON.")
     clients: Path | None = setting.row(
         "path",

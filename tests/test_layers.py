@@ -25,6 +25,7 @@ FLOORS: Mapping[str, int] = {
             "registry",
             "reference",
             "effective",
+            "discretion",
             "progress",
             "console",
             "redaction",
