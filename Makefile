@@ -69,8 +69,8 @@ clean:  ## Remove what the other targets made here.
 # --- set-up -----------------------------------------------------------------------------------------
 
 $(VENV)/bin/python:
-	@if [ -z "$(PYTHON)" ]; then \
-	  echo "supaneon-sync needs Python 3.11 or newer; $$(python3 --version 2>&1 || true) is too old." >&2; \
+	@if ! $(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  echo "supaneon-sync needs Python 3.11 or newer; here is $$($(or $(PYTHON),python3) --version 2>&1 || true)." >&2; \
 	  echo "Install a newer one (Debian, Ubuntu: apt install python3.12 python3.12-venv; macOS: brew install python@3.12)," >&2; \
 	  echo "or name it: make PYTHON=/path/to/python3.12 $(or $(MAKECMDGOALS),test)" >&2; exit 1; fi
 	@if ! $(PYTHON) -m venv $(VENV) >/dev/null 2>&1; then \
