@@ -190,8 +190,3 @@ def wrong_with(backup: Backup) -> str:
         )
         return f"its last drill{when} failed, so its data may be wrong"
     return ""
-
-
-def still_missing(wanted: float | None, given: float | None) -> bool:
-    """Say whether a compute is smaller than asked for (in compute units)."""
-    return wanted is not None and (given is None or given < wanted)
