@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from supaneon_sync.operations.examining import look
-from supaneon_sync.policy import content_checks, primary_checks, standby_checks
+from supaneon_sync.policy import content_checks, primary_checks, reading_checks, standby_checks
 from supaneon_sync.policy.examined import Seen
 from supaneon_sync.policy.findings import Check, Finding, Status, exit_code, judge, ok
 from supaneon_sync.report.outcome import Outcome, Table
@@ -27,10 +27,10 @@ CHECKS = (
     Check("primary: session mode", primary_checks.session_mode, ("primary",)),
     Check("primary: connections", primary_checks.connections, ("primary",)),
     Check("primary: not a replica", primary_checks.recovery, ("primary",)),
-    Check("primary: role", primary_checks.role, ("primary",)),
-    Check("primary: rights", primary_checks.rights, ("primary",)),
-    Check("primary: row security", primary_checks.row_security, ("primary",)),
-    Check("primary: large objects", primary_checks.large_objects, ("primary",)),
+    Check("primary: role", reading_checks.role, ("primary",)),
+    Check("primary: rights", reading_checks.rights, ("primary",)),
+    Check("primary: row security", reading_checks.row_security, ("primary",)),
+    Check("primary: large objects", reading_checks.large_objects, ("primary",)),
     Check("primary: time limits", primary_checks.timeouts, ("primary",)),
     Check("primary: encoding", primary_checks.encoding, ("primary",)),
     Check("primary: what a run reads", primary_checks.reading, ("primary",)),

@@ -1,11 +1,8 @@
-"""The doctor's rules about the primary: can it be reached, trusted, and read whole?"""
+"""The doctor's rules about the primary as a server: can it be reached, trusted, and read for long?"""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from supaneon_sync.errors import ConfigError, PrimaryError
-from supaneon_sync.policy import repairs
 from supaneon_sync.policy.examined import Door, Primary, Seen
 from supaneon_sync.policy.findings import (
     Finding,
@@ -22,8 +19,14 @@ from supaneon_sync.policy.findings import (
 _SESSION_POOLER = (
     "Take the session pooler's string (….pooler.supabase.com, port 5432) from Supabase's Connect dialog."
 )
-_SOON = timedelta(days=14)
 _MANY_LOCKS = 0.7
+
+
+def primary_of(seen: Seen) -> Primary:
+    """Return the primary that a check needs; `judge` skips the check where it was not reached."""
+    if seen.primary is None:
+        raise ConfigError("a check of the primary needs the primary")
+    return seen.primary
 
 
 def connection_string(seen: Seen) -> Finding:
@@ -60,7 +63,7 @@ def reachable(seen: Seen) -> Finding:
 
 def tls(seen: Seen) -> Finding:
     """The connection is encrypted, and the server is who it says it is."""
-    door, one = _door(seen), _primary(seen)
+    door, one = _door(seen), primary_of(seen)
     if not one.tls:
         return warning(
             "the connection is not encrypted (this machine alone)",
@@ -76,7 +79,7 @@ def tls(seen: Seen) -> Finding:
 
 def session_mode(seen: Seen) -> Finding:
     """Sessions stay what they are between transactions: no transaction pooler in the way."""
-    one = _primary(seen).sticking
+    one = primary_of(seen).sticking
     if one.moved:
         return failed(
             PrimaryError,
@@ -91,7 +94,7 @@ def session_mode(seen: Seen) -> Finding:
 
 def connections(seen: Seen) -> Finding:
     """There is room for the run's connections: one a job, the snapshot's and pg_dump's."""
-    one, jobs = _primary(seen), seen.wanted.jobs
+    one, jobs = primary_of(seen), seen.wanted.jobs
     limit = one.reader.connection_limit
     if one.sticking.refusal is not None:
         fit = max(one.sticking.opened - 2, 0)
@@ -111,7 +114,7 @@ def connections(seen: Seen) -> Finding:
 
 def recovery(seen: Seen) -> Finding:
     """The primary is the primary, and neither a replica nor shut for writing."""
-    one = _primary(seen)
+    one = primary_of(seen)
     if one.in_recovery:
         lag = "" if one.lag is None else f", {one.lag:.0f} s behind"
         return warning(
@@ -126,88 +129,9 @@ def recovery(seen: Seen) -> Finding:
     return ok("it takes writes")
 
 
-def role(seen: Seen) -> Finding:
-    """The role that reads will still be able to log in."""
-    reader = _primary(seen).reader
-    rls = "bypasses row security" if reader.bypasses_rls or reader.superuser else "is held by row security"
-    if reader.valid_until is not None and reader.valid_until - seen.now < _SOON:
-        return warning(
-            f"the password of {reader.name} ends on {reader.valid_until:%Y-%m-%d}",
-            "Give it a new one, update the secret SUPABASE_DATABASE_URL, and move the date.",
-            sql=(f"ALTER ROLE {reader.name} VALID UNTIL 'infinity';",),
-        )
-    if reader.superuser:
-        return warning(
-            f"{reader.name} is a superuser: far more than reading needs",
-            "Use a role that only reads; supaneon-sync roles-sql prints it.",
-        )
-    return ok(f"{reader.name} {rls}")
-
-
-def rights(seen: Seen) -> Finding:
-    """The role can read every table and sequence of the database."""
-    one = _primary(seen)
-    denied = one.rights.denied
-    if not denied:
-        return ok(f"all {counted(one.contents.tables, 'table')} and every sequence")
-    sql, sentence = repairs.reading(one.rights, one.reader.name, one.admin)
-    tables = [item.target for item in denied if item.kind == "TABLE"]
-    others = [f"{item.kind.lower()} {item.target}" for item in denied if item.kind != "TABLE"]
-    evidence = "; ".join(
-        part
-        for part in (
-            f"{counted(len(tables), 'table')} without SELECT: {some(tables)}" if tables else "",
-            f"no access to {some(others)}" if others else "",
-        )
-        if part
-    )
-    return failed(
-        PrimaryError,
-        f"{one.reader.name} cannot read everything: {evidence}",
-        sentence,
-        sql=sql,
-        details=[f"{item.kind.lower()} {item.target}, owned by {item.owner}" for item in denied],
-    )
-
-
-def row_security(seen: Seen) -> Finding:
-    """No row is hidden from the role."""
-    one = _primary(seen)
-    hidden = one.rights.row_secured
-    if not hidden:
-        return ok("hides nothing from this role")
-    sql, sentence = repairs.bypassing(one.reader.name, one.admin, one.major)
-    return failed(
-        PrimaryError,
-        f"hides rows of {counted(len(hidden), 'table')} from {one.reader.name}: {some(hidden)}",
-        f"The run would stop rather than copy a part. {sentence}",
-        sql=sql,
-        details=hidden,
-    )
-
-
-def large_objects(seen: Seen) -> Finding:
-    """The role can read every large object."""
-    one = _primary(seen)
-    denied = one.rights.large_objects_denied
-    if not denied:
-        return ok(f"{counted(one.rights.large_objects, 'large object')}")
-    who = (
-        f"Run this as {one.admin.name}."
-        if one.rights.large_objects_grantable
-        else "Run this as their owners."
-    )
-    return failed(
-        PrimaryError,
-        f"{one.reader.name} cannot read {len(denied)} of {counted(one.rights.large_objects, 'large object')}",
-        f"pg_read_all_data does not cover large objects. {who}",
-        sql=repairs.large_objects(denied, one.reader.name),
-    )
-
-
 def timeouts(seen: Seen) -> Finding:
     """No time limit of the server ends a long read: our sessions switch each off, and it stays off."""
-    one = _primary(seen)
+    one = primary_of(seen)
     left = {name: ours for name, (_, ours) in one.timeouts.items() if ours}
     if left:
         told = ", ".join(f"{name} = {value} ms" for name, value in sorted(left.items()))
@@ -225,7 +149,7 @@ def timeouts(seen: Seen) -> Finding:
 
 def encoding(seen: Seen) -> Finding:
     """Text can be copied without loss."""
-    name = _primary(seen).encoding
+    name = primary_of(seen).encoding
     if name == "UTF8":
         return ok("UTF8")
     return failed(
@@ -237,7 +161,7 @@ def encoding(seen: Seen) -> Finding:
 
 def reading(seen: Seen) -> Finding:
     """How much a run reads, and whether the server can lock so many tables at once."""
-    one = _primary(seen).contents
+    one = primary_of(seen).contents
     volume = f"about {in_bytes(one.pages * 8192)} in {counted(one.tables, 'table')} a run"
     if one.tables > one.lock_capacity * _MANY_LOCKS:
         return warning(
@@ -250,7 +174,7 @@ def reading(seen: Seen) -> Finding:
 
 def activity(seen: Seen) -> Finding:
     """Nobody holds tables locked, or a transaction open for long."""
-    one, patience = _primary(seen).activity, seen.wanted.lock_wait.total_seconds()
+    one, patience = primary_of(seen).activity, seen.wanted.lock_wait.total_seconds()
     parts = []
     if one.locked:
         parts.append("locked by a migration: " + some([f"{name}{_for(age)}" for name, age in one.locked]))
@@ -275,12 +199,6 @@ def activity(seen: Seen) -> Finding:
 
 def _for(seconds: float | None) -> str:
     return "" if seconds is None else f" for {seconds:.0f} s"
-
-
-def _primary(seen: Seen) -> Primary:
-    if seen.primary is None:
-        raise ConfigError("a check of the primary needs the primary")
-    return seen.primary
 
 
 def _door(seen: Seen) -> Door:

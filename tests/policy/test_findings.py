@@ -11,7 +11,7 @@ import pytest
 
 from supaneon_sync.errors import ConfigError, NeonError, PrimaryError, QuotaError, Refused
 from supaneon_sync.operations.doctor import CHECKS
-from supaneon_sync.policy import content_checks, primary_checks, repairs, standby_checks
+from supaneon_sync.policy import content_checks, primary_checks, reading_checks, repairs, standby_checks
 from supaneon_sync.policy.backups import Policy
 from supaneon_sync.policy.examined import (
     Activity,
@@ -217,31 +217,31 @@ SPOILED: list[tuple[Callable[[Seen], Finding], Seen, Status, str]] = [
     ),
     (primary_checks.recovery, seen(primary={"read_only": True}), Status.WARNING, "disk"),
     (
-        primary_checks.role,
+        reading_checks.role,
         seen(primary={"reader": replace(PRIMARY.reader, superuser=True)}),
         Status.WARNING,
         "roles-sql",
     ),
     (
-        primary_checks.role,
+        reading_checks.role,
         seen(primary={"reader": replace(PRIMARY.reader, valid_until=NOW + timedelta(days=1))}),
         Status.WARNING,
         "SUPABASE_DATABASE_URL",
     ),
     (
-        primary_checks.rights,
+        reading_checks.rights,
         seen(primary={"rights": Rights((Denied("TABLE", "a.b", "a", "x", True),), (), 0, (), True)}),
         Status.FAILED,
         "as postgres",
     ),
     (
-        primary_checks.row_security,
+        reading_checks.row_security,
         seen(primary={"rights": Rights((), ("public.t",), 0, (), True)}),
         Status.FAILED,
         "as postgres",
     ),
     (
-        primary_checks.large_objects,
+        reading_checks.large_objects,
         seen(primary={"rights": Rights((), (), 2, (7,), False)}),
         Status.FAILED,
         "their owners",
