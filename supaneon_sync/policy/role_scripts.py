@@ -135,7 +135,7 @@ _RESTORE = """\
 -- A backup cannot run as restore_user: it makes the copy's database and roles anew, which takes CREATEDB and
 -- CREATEROLE, and roles made with SQL get neither from neondb_owner here. Nor can it restore a whole archive:
 -- extensions, and policies that name other roles, need the owner. What is left is reading: list, resolve, and
--- queries on the copy. For those set NEON_DB_USER=restore_user, and NEON_DB_PASSWORD, which Neon may not know.
+-- queries on the copy. For those set NEON_DB_USER and NEON_DB_PASSWORD (Neon may not know this password).
 
 SET client_min_messages = warning;
 DO $$

@@ -56,9 +56,9 @@ def test_a_sound_set_up_passes_every_check_quickly(make_sandbox: MakeSandbox) ->
 
 
 def test_no_secret_is_in_what_it_says(patient: Server, sandbox: Sandbox) -> None:
-    address = make_role(patient, "canary", "CONNECTION LIMIT 3")
+    address = make_role(patient, "quiet", "CONNECTION LIMIT 3")
     closed = address.replace(f":{patient.port}/", f":{free_port()}/")
-    wrong = address.replace("canary", "canary-c4f1-wrong")
+    wrong = address.replace("canary-c4f1", "canary-c4f1-wrong")
     for given, flags in ((address, {}), (address, {"jobs": 1}), (closed, {}), (wrong, {})):
         checkup = checked(primary=given, sandbox=sandbox, **flags)
         said = document.text(document.of_outcome(checkup.outcome, {})) + terminal.render(checkup.outcome)
