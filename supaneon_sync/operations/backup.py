@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from supaneon_sync.errors import ConfigError
-from supaneon_sync.operations import handover, publishing
+from supaneon_sync.operations import handover, publishing, room
 from supaneon_sync.operations.mirroring import held
 from supaneon_sync.operations.publishing import Published
 from supaneon_sync.operations.standby import opened
@@ -44,6 +44,7 @@ def backup(settings: Settings, run: Run) -> Outcome:
         client = clients.find(mirror.target.major, directory=settings.clients, environment=os.environ)
         for name in publishing.sweep(standby, mirror):
             run.progress.note(f"Removed {name}, left behind by a run that did not end.")
+        room.ensure(standby)
         proved = make_equal(Workshop(standby, primary, mirror, client))
         published = publishing.publish(standby, mirror, proved, primary)
     return _outcome(published, proved, run, run.monotonic() - began)
@@ -52,7 +53,7 @@ def backup(settings: Settings, run: Run) -> Outcome:
 def _outcome(published: Published, proved: Proved, run: Run, seconds: float) -> Outcome:
     one = published.backup
     now = run.clock()
-    degraded = bool(proved.violations or proved.inventory.large_objects)
+    degraded = bool(proved.violations or proved.plan.degraded)
     told = proved.plan.told()
     outputs = handover.plain(one, now) | handover.connection(published.doors)
     counts = {"tables": str(len(proved.tables)), "rows": str(proved.rows), "bytes": str(proved.bytes)}
@@ -73,6 +74,7 @@ def _outcome(published: Published, proved: Proved, run: Run, seconds: float) -> 
         ),
         tables=(_tables(proved), _durations(proved), *_exceptions(proved)),
         notes=(
+            *proved.plan.degraded,
             *proved.notes,
             *(f"{table.label}: rows left out, {reason}." for table, reason in proved.plan.rowless),
             *(f"{d.entry.kind.lower()} {d.entry.name}: {d.fate.value}, {d.reason}." for d in told),

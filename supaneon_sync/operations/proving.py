@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from supaneon_sync.errors import DataDiffers
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import compare
-from supaneon_sync.policy.portability import Plan
-from supaneon_sync.postgres import inventory, mirror, sequences
+from supaneon_sync.policy.plan import Plan
+from supaneon_sync.postgres import inventory, large_objects, mirror, roles, sequences
 from supaneon_sync.postgres.copying import CopiedTable
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.fingerprint import Fingerprint, Seed, fingerprint
+from supaneon_sync.postgres.large_objects import LargeObject
 from supaneon_sync.postgres.restore import Violation
 from supaneon_sync.postgres.sequences import Reading
 
@@ -27,6 +28,7 @@ class Claim:
     seed: Seed
     tables: tuple[CopiedTable, ...]
     readings: tuple[Reading, ...]
+    large_objects: tuple[LargeObject, ...]
     violations: tuple[Violation, ...]
     same_major: bool
 
@@ -34,14 +36,15 @@ class Claim:
 def prove(workshop: Workshop, claim: Claim) -> str:
     """Compare the mirror with the claim and return the digest of the mirror's schema.
 
-    Tables by count and fingerprint, sequences by reading, schema by the same pg_dump, grants by the
-    catalogs. Raises DataDiffers that names what differs.
+    Tables by count and fingerprint, large objects by size and digest, sequences by reading, schema by the
+    same pg_dump, grants and roles by the catalogs. Raises DataDiffers that names what differs.
     """
-    problems = _tables(workshop, claim)
+    problems = _tables(workshop, claim) + _large_objects(workshop, claim)
     with workshop.on_mirror("proof") as reader:
         problems += _sequences(claim.readings, sequences.reread(reader, claim.readings))
         problems += mirror.unexpected_rows(reader, [table for table, _ in claim.plan.rowless])
         problems += compare.grant_differences(claim.plan, inventory.grants(reader))
+        problems += roles.differences(reader, claim.plan.roles)
     found = workshop.dump_mirror()
     problems += compare.differences(
         claim.plan,
@@ -70,6 +73,19 @@ def _tables(workshop: Workshop, claim: Claim) -> list[str]:
 
     found = workshop.crew("proof", task).work(claim.tables, done)
     return [_difference(one, found[one]) for one in claim.tables if found[one] != one.source]
+
+
+def _large_objects(workshop: Workshop, claim: Claim) -> list[str]:
+    def task(sessions: Sessions, group: tuple[LargeObject, ...]) -> tuple[LargeObject, ...]:
+        return large_objects.measure(sessions[0], [one.oid for one in group])
+
+    with workshop.on_mirror("proof") as reader:
+        count = large_objects.count(reader)
+    if count != len(claim.large_objects):
+        return [f"there are {count} large objects on the copy and {len(claim.large_objects)} on the primary"]
+    groups = [claim.large_objects[start : start + 200] for start in range(0, count, 200)]
+    found = workshop.crew("proof", task).work(groups)
+    return [text for group in groups for text in large_objects.differing(group, found[group])]
 
 
 def _difference(one: CopiedTable, copy: Fingerprint) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from supaneon_sync import __version__
 from supaneon_sync.errors import SupaneonError
 from supaneon_sync.neon_client import BranchRequest
+from supaneon_sync.operations import room
 from supaneon_sync.operations.mirroring import HeldMirror
 from supaneon_sync.operations.standby import Doors, Standby, StandingBackup
 from supaneon_sync.operations.syncing import Proved
@@ -20,7 +21,7 @@ from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.backups import Backup
 from supaneon_sync.policy.marks import Mark
 from supaneon_sync.policy.shape import Shape
-from supaneon_sync.postgres import inventory
+from supaneon_sync.postgres import inventory, large_objects
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.shape import read as read_shape
 from supaneon_sync.report import ledger, manifest
@@ -81,7 +82,7 @@ def publish(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninf
         with_endpoint=True,
     )
     try:
-        staged = standby.client.create_branch(standby.project.id, request).branch
+        staged = room.create(standby, request).branch
         standing = StandingBackup(Backup(names.backup(moment), moment), staged, mark)
         return _commit(standby, held, standing, document)
     except BaseException:
@@ -161,6 +162,7 @@ def describe(
             }
             for one in proved.readings
         ],
+        "large_objects": large_objects.summary(proved.large_objects),
         "materialized_views": [view.label for view in proved.plan.materialized_views],
         "schema": {
             "archive": proved.archive_digest,

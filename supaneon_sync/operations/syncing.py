@@ -14,15 +14,16 @@ from supaneon_sync.policy import portability
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Inventory, Relation
 from supaneon_sync.policy.portability import Plan
-from supaneon_sync.postgres import inventory, mirror, restore, sequences
+from supaneon_sync.postgres import deferring, inventory, large_objects, mirror, restore, roles, sequences
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.copying import CopiedTable, Reader, transfer
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.fingerprint import Seed
+from supaneon_sync.postgres.large_objects import Group, LargeObject
 from supaneon_sync.postgres.restore import Violation
 from supaneon_sync.postgres.sequences import Reading
-from supaneon_sync.postgres.snapshot import Snapshot, export
+from supaneon_sync.postgres.snapshot import Snapshot, export, joined
 
 ATTEMPTS = 3
 """How often a run starts over when the snapshot cannot be read whole."""
@@ -38,6 +39,7 @@ class Proved:
     plan: Plan
     tables: tuple[CopiedTable, ...]
     readings: tuple[Reading, ...]
+    large_objects: tuple[LargeObject, ...]
     violations: tuple[Violation, ...]
     notes: tuple[str, ...]
     archive_digest: str
@@ -89,12 +91,15 @@ def _attempt(workshop: Workshop, attempt: int) -> Proved:
     with _source(workshop) as source:
         plan = _plan(workshop, source)
         workshop.held.house.forget_manifest()
-        locale_note = _schema_before_rows(workshop, plan, source.inventory)
+        locale_notes = _schema_before_rows(workshop, plan, source.inventory)
         copied = _rows(workshop, plan, source.snapshot, seed)
+        objects = _large_objects(workshop, source)
     with workshop.phase("sequences"), workshop.on_primary("sequences") as reader:
         readings = sequences.read(reader, plan.sequences)
-    violations = _schema_after_rows(workshop, plan, readings)
-    claim = Claim(plan, seed, copied, readings, violations, source.major == workshop.held.target.major)
+    violations, refused = _schema_after_rows(workshop, plan, readings)
+    claim = Claim(
+        plan, seed, copied, readings, objects, violations, source.major == workshop.held.target.major
+    )
     with workshop.phase("proof", "Prove the copy equal"):
         mirror_digest = prove(workshop, claim)
     _vacuum(workshop, plan)
@@ -105,8 +110,9 @@ def _attempt(workshop: Workshop, attempt: int) -> Proved:
         plan=plan,
         tables=copied,
         readings=readings,
+        large_objects=objects,
         violations=violations,
-        notes=(*plan.notes, *([locale_note] if locale_note else []), *_lagging(workshop)),
+        notes=(*plan.notes, *locale_notes, *_refused(refused), *_compared(workshop, source.inventory)),
         archive_digest=source.archive.digest(),
         mirror_digest=mirror_digest,
         client=workshop.client,
@@ -164,15 +170,16 @@ def _plan(workshop: Workshop, source: _Source) -> Plan:
     return plan
 
 
-def _schema_before_rows(workshop: Workshop, plan: Plan, facts: Inventory) -> str:
+def _schema_before_rows(workshop: Workshop, plan: Plan, facts: Inventory) -> list[str]:
     held = workshop.held
     with workshop.phase("schema before rows", "Rebuild the mirror's schema"):
-        note = mirror.make_anew(held.session, held.door.dbname, facts.locale)
+        note = mirror.make_anew(held.session, held.door.dbname, facts.locale, plan.search_path)
         with workshop.on_mirror("schema") as owner:
-            restore.make_roles(owner, plan.roles, held.target.owner, held.target.major)
+            roles.make(owner, plan.roles, held.target.owner, held.target.major)
             restore.run_entries(owner, plan.kept(Section.PRE_DATA, Section.NONE))
-            restore.set_logged(owner, plan.unlogged)
-    return note
+            deferring.give_path(owner, plan.routines, plan.search_path)
+            deferring.take_checks_away(owner, plan.checks)
+    return [note] if note else []
 
 
 def _rows(workshop: Workshop, plan: Plan, snapshot: Snapshot, seed: Seed) -> tuple[CopiedTable, ...]:
@@ -187,37 +194,71 @@ def _rows(workshop: Workshop, plan: Plan, snapshot: Snapshot, seed: Seed) -> tup
         told(table.label, copied.bytes)
 
     biggest_first = sorted(plan.tables, key=lambda table: -table.pages)
-    with workshop.phase("rows", f"Copy the rows of {len(plan.tables)} tables"):
+    with workshop.phase("rows", "Copy the rows"):
         results = workshop.pairs(task).work(biggest_first, done)
     return tuple(results[table] for table in plan.tables)
 
 
-def _schema_after_rows(workshop: Workshop, plan: Plan, readings: Sequence[Reading]) -> tuple[Violation, ...]:
+def _large_objects(workshop: Workshop, source: _Source) -> tuple[LargeObject, ...]:
+    def task(sessions: Sessions, group: Group) -> tuple[LargeObject, ...]:
+        workshop.held.keeper.check()
+        return large_objects.transfer(sessions[0], sessions[1], group, source.snapshot)
+
+    if not source.inventory.large_objects:
+        return ()
+    title = f"Copy {source.inventory.large_objects} large objects"
+    with workshop.phase("large objects", title):
+        with workshop.on_primary("large objects") as reader, joined(reader, source.snapshot):
+            groups = large_objects.groups(reader)
+        carried = workshop.pairs(task).work(groups)
+    return tuple(one for group in groups for one in carried[group])
+
+
+def _schema_after_rows(
+    workshop: Workshop, plan: Plan, readings: Sequence[Reading]
+) -> tuple[tuple[Violation, ...], tuple[str, ...]]:
+    """Make the rest of the schema. Return what the primary's rows violate, and settings that were refused."""
+
     def task(sessions: Sessions, group: tuple[Entry, ...]) -> tuple[Violation, ...]:
         return restore.build(sessions[0], group)
 
+    violations: list[Violation] = []
+    target = workshop.held.target
     title = "Build indexes, constraints, triggers and policies"
     with workshop.phase("schema after rows", title), workshop.on_mirror("schema") as owner:
-        violations = restore.finish(owner, workshop.crew("indexes", task), plan)
+        violations += restore.finish(owner, workshop.crew("indexes", task), plan)
+        violations += restore.put_checks_back(owner, plan)
         restore.grant(owner, plan.grants)
         sequences.apply(owner, readings)
-        restore.refresh(owner, plan.materialized_views)
+        violations += restore.refresh(owner, plan)
+        deferring.take_path_back(owner, plan.routines, target.major)
+        refused = roles.store_settings(owner, workshop.held.door.dbname, plan.settings)
     for violation in violations:
         entry = violation.entry
         workshop.run.progress.warning(f"{entry.kind.lower()} {entry.name}: {violation.outcome}.")
-    return violations
+    return tuple(violations), refused
 
 
 def _vacuum(workshop: Workshop, plan: Plan) -> None:
     def task(sessions: Sessions, table: Relation) -> None:
-        restore.vacuum(sessions[0], table)
+        restore.vacuum(sessions[0], table, plan.search_path)
 
     with workshop.phase("vacuum", "Vacuum and analyse the copy"):
         workshop.crew("vacuum", task).work([*plan.tables, *plan.materialized_views])
 
 
-def _lagging(workshop: Workshop) -> list[str]:
-    """Return a note where a sequence would give out a number that is taken, as on the primary."""
-    with workshop.on_mirror("sequences") as reader:
+def _refused(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    listed = ", ".join(names)
+    return [f"Only a superuser may store these settings on the copy, so they are not there: {listed}."]
+
+
+def _compared(workshop: Workshop, facts: Inventory) -> list[str]:
+    """Return notes on what is by nature not the same on two servers, or not in order on either."""
+    with workshop.on_mirror("notes") as reader:
+        notes = mirror.version_differences(reader, facts)
         lagging = sequences.behind(reader)
-    return [f"Behind their columns, as on the primary: sequences {', '.join(lagging)}."] if lagging else []
+    if lagging:
+        notes.append(f"Behind their columns, as on the primary: sequences {', '.join(lagging)}.")
+    return notes

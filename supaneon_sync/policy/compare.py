@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from supaneon_sync.policy.entries import Entry
 from supaneon_sync.policy.facts import Grant
+from supaneon_sync.policy.plan import Plan
 from supaneon_sync.policy.platform import NEVER, ROWS, SESSION
-from supaneon_sync.policy.portability import Plan
 
+_Identity = tuple[str, str, str]
 _NOT_COMPARED = SESSION | ROWS | {"ACL", *(kind for kind in NEVER if kind == "DEFAULT ACL")}
-_SHOWN_OTHERWISE = frozenset(
-    {
-        "CHECK CONSTRAINT",
-        "CONSTRAINT",
-        "DEFAULT",
-        "DOMAIN",
-        "FUNCTION",
-        "INDEX",
-        "MATERIALIZED VIEW",
-        "POLICY",
-    }
-    | {"PROCEDURE", "RULE", "STATISTICS", "TABLE", "TRIGGER", "TYPE", "VIEW"}
-)
-"""Kinds whose text a server of another major may word differently for the same object (tried: view
-definitions of 15 and 16)."""
+_HOLDS_QUERIES = frozenset(("FUNCTION", "MATERIALIZED VIEW", "POLICY", "PROCEDURE", "RULE", "VIEW"))
+"""Kinds whose text may hold a query, which a server of another major may word differently for the same
+object (tried: queries of 15 and 16)."""
+
+_NAME = re.compile(r' CONSTRAINT (?:"(?:[^"]|"")*"|\w+)(?= NOT NULL)')
+"""From 18 on NOT NULL has a name, which is told where it is not the usual one (so for long columns)."""
+
+_PATH = re.compile(r"\n    SET search_path TO [^\n]*")
 
 
 def differences(
@@ -32,21 +27,44 @@ def differences(
 ) -> tuple[str, ...]:
     """Return a sentence for each way in which the copy's schema is not the planned one.
 
-    ``excused`` are planned entries that the primary's own rows violate. Across majors, kinds that
-    servers word differently are compared by presence alone.
+    ``excused`` are entries that the primary's own rows violate; a check among them needs the table or
+    domain whose text holds it on the primary. Across majors, kinds that servers word differently are
+    compared by presence alone.
     """
-    spared = {entry.identity for entry in excused} | {
-        ("TABLE", table.schema, table.name) for table in plan.unlogged
-    }
-    wanted = {entry.identity: entry.definition for entry in plan.kept() if not _ignored(entry)}
-    found = {entry.identity: entry.definition for entry in copy if not _ignored(entry)}
+    spared, extra = _spared(plan, excused)
+    wanted = {entry.identity: entry for entry in plan.kept() if not _ignored(entry)}
+    found = {entry.identity: entry for entry in copy if not _ignored(entry)}
+    lasting = {routine.object for routine in plan.routines if routine.lasting}
     told = [f"{_name(i)} is missing on the copy" for i in wanted if i not in found and i not in spared]
-    told += [f"{_name(i)} is on the copy but not on the primary" for i in found if i not in wanted]
-    for identity, definition in wanted.items():
-        exact = same_major or identity[0] not in _SHOWN_OTHERWISE
-        if identity in found and exact and identity not in spared and definition != found[identity]:
+    told += [
+        f"{_name(i)} is on the copy but not on the primary"
+        for i in found
+        if i not in wanted and i not in extra
+    ]
+    for identity, entry in wanted.items():
+        exact = same_major or identity[0] not in _HOLDS_QUERIES
+        if identity not in found or identity in spared or not exact:
+            continue
+        text, planned = found[identity].definition, entry.definition
+        if (entry.catalog, entry.oid) in lasting and text != planned:
+            text = _PATH.sub("", text, count=1)
+        if not same_major:
+            text, planned = _NAME.sub("", text), _NAME.sub("", planned)
+        if text != planned:
             told.append(f"{_name(identity)} is defined differently on the copy")
     return tuple(sorted(told))
+
+
+def _spared(plan: Plan, excused: Iterable[Entry]) -> tuple[set[_Identity], set[_Identity]]:
+    """Return what may look otherwise on the copy or be missing, and what may be there beside the plan."""
+    by_id = {decision.entry.dump_id: decision.entry.identity for decision in plan.decisions}
+    spared, extra = set(), set()
+    for entry in excused:
+        spared.add(entry.identity)
+        if entry.dump_id not in by_id:
+            extra.add(entry.identity)
+            spared |= {by_id[need] for need in entry.needs}
+    return spared, extra
 
 
 def grant_differences(plan: Plan, found: Iterable[Grant]) -> tuple[str, ...]:

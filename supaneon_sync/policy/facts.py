@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from supaneon_sync.secret import Secret
+
 ObjectId = tuple[int, int]
 """An object in PostgreSQL's catalogs: the catalog's OID and the object's."""
 
@@ -49,12 +51,15 @@ class Relation:
 
 @dataclass(frozen=True)
 class Role:
-    """A role of the primary, with the attributes that a copy may need."""
+    """A role of the primary, with the attributes that a copy may need.
+
+    ``custom``: it is the user's, and not there for logging in alone."""
 
     name: str
     inherits: bool
     bypasses_rls: bool
     member_of: tuple[str, ...] = ()
+    custom: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,59 @@ class Grant:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A validated CHECK whose verdict may hang on more than its row: other tables, clocks, settings.
+
+    ``object`` is the table or domain; ``target`` names it as ALTER does, quoted by the server.
+    """
+
+    object: ObjectId
+    target: str
+    schema: str
+    owner_name: str
+    name: str
+    definition: str
+
+
+@dataclass(frozen=True)
+class Routine:
+    """A function without a search_path of its own that the server runs while a copy is made.
+
+    ``target`` is its quoted signature. ``lasting``: an index or a materialized view leans on it, which
+    servers from 17 on make under a path of their own.
+    """
+
+    object: ObjectId
+    target: str
+    label: str
+    lasting: bool
+
+
+@dataclass(frozen=True)
+class StoredSetting:
+    """A setting stored for a role ('': every role), in this database alone or in every one."""
+
+    role: str
+    here: bool
+    name: str
+    value: Secret
+
+    @property
+    def label(self) -> str:
+        """The name for people; the value may be a secret."""
+        return f"{self.role}: {self.name}" if self.role else self.name
+
+
+@dataclass(frozen=True)
+class MemberTable:
+    """A table that belongs to an extension, so that no archive holds its rows. ``pages`` of 8 KiB."""
+
+    extension: str
+    label: str
+    pages: int
+
+
+@dataclass(frozen=True)
 class Locale:
     """How a database compares and stores text."""
 
@@ -82,11 +140,18 @@ class Locale:
     collate: str
     ctype: str
     locale: str
+    version: str = ""
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What the snapshot's catalogs say beyond the archive. Keys of the mappings are OIDs."""
+    """What the snapshot's catalogs say beyond the archive. Keys of the mappings are OIDs.
+
+    ``owners``: objects of roles other than postgres and the platform's. ``runs_as_owner``: views and
+    functions whose owner's rights decide what they may do, by owner. ``callers``: functions whose text
+    names a schema of the platform, by that schema. ``schemas``: every schema's owner.
+    ``search_path``: the one that the application's sessions find, as the server stores it.
+    """
 
     database: str
     version: str
@@ -104,6 +169,16 @@ class Inventory:
     large_objects: int
     database_settings: tuple[str, ...]
     role_settings: tuple[tuple[str, str], ...]
+    checks: tuple[Check, ...] = ()
+    routines: tuple[Routine, ...] = ()
+    settings: tuple[StoredSetting, ...] = ()
+    member_tables: tuple[MemberTable, ...] = ()
+    subscriptions: tuple[str, ...] = ()
+    owners: Mapping[ObjectId, str] = field(default_factory=dict)
+    runs_as_owner: Mapping[ObjectId, str] = field(default_factory=dict)
+    callers: Mapping[ObjectId, str] = field(default_factory=dict)
+    schemas: Mapping[str, str] = field(default_factory=dict)
+    search_path: str = ""
 
 
 @dataclass(frozen=True)

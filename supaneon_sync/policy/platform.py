@@ -17,6 +17,10 @@ def _lines(text: str) -> frozenset[str]:
 
 API_ROLES = ("anon", "authenticated", "service_role")
 
+CUSTOMER = "postgres"
+"""The role that a project's owner works as; it owns what is the user's own."""
+SUPERUSER = "supabase_admin"
+
 PLATFORM_ROLES = _words("""
     postgres pgbouncer dashboard_user authenticator pgtle_admin supabase_admin supabase_auth_admin
     supabase_storage_admin supabase_functions_admin supabase_realtime_admin supabase_read_only_user
@@ -26,12 +30,25 @@ PLATFORM_ROLES = _words("""
 """Roles that only own or administer the platform's own objects; a copy has no use for them, except
 where a policy names one."""
 
+PLATFORM_PREFIXES = ("pg_", "supabase_", "pgsodium_", "cli_login_", "neon_", "cloud_")
+"""Beginnings of the names of roles that are nobody's own."""
+
+
+def is_platform_role(name: str) -> bool:
+    """Say whether a role is the platform's, which a copy has no use for."""
+    return name in PLATFORM_ROLES or name.startswith(PLATFORM_PREFIXES)
+
+
 PLATFORM_SCHEMAS = _words("""
     supabase_functions net graphql graphql_public pgbouncer pgsodium pgsodium_masks vault pgtle repack etl
     _realtime _analytics _supavisor dbdev
 """)
 EVENT_TRIGGER_FUNCTIONS = _words("""
     grant_pg_cron_access grant_pg_graphql_access grant_pg_net_access set_graphql_placeholder
+    pgrst_ddl_watch pgrst_drop_watch
+""")
+EVENT_TRIGGERS = _words("""
+    issue_pg_cron_access issue_pg_graphql_access issue_pg_net_access issue_graphql_placeholder
     pgrst_ddl_watch pgrst_drop_watch
 """)
 TRANSIENT = _words("""

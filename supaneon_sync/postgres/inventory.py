@@ -6,22 +6,25 @@ from collections import defaultdict
 from typing import Any
 
 from supaneon_sync.policy.facts import Column, Grant, Inventory, Locale, ObjectId, Relation, Role
+from supaneon_sync.postgres import traps
 from supaneon_sync.postgres.session import Session
-
-_USER_SCHEMA = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_(catalog|toast|temp_|toast_temp_)'"
+from supaneon_sync.postgres.traps import CUSTOM_ROLE
+from supaneon_sync.postgres.traps import USER_SCHEMA as _USER_SCHEMA
 
 _DATABASE = """
 SELECT d.datname, current_setting('server_version'), pg_encoding_to_char(d.encoding), d.datlocprovider::text,
        d.datcollate, d.datctype, coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', ''),
        CASE WHEN has_database_privilege(d.oid, 'CONNECT') THEN pg_database_size(d.oid) ELSE 0 END,
        has_function_privilege('pg_control_system()', 'EXECUTE'),
-       (SELECT count(*) FROM pg_largeobject_metadata)
+       (SELECT count(*) FROM pg_largeobject_metadata),
+       coalesce(pg_database_collation_actual_version(d.oid), '')
 FROM pg_database d WHERE d.datname = current_database()
 """
 
 # Planning any query over a table folds calls with constant arguments in its indexes and statistics, as the
 # role that asks (tried). So a table counts as trusted only if its owner, and the owners of the functions and
-# operators in there, could do what our role can do anyway.
+# operators in there, could do what our role can do anyway. SQL functions are unfolded while planning, too,
+# under our search_path, where those that rely on their own fail: a table with one is read by COPY alone.
 _RELATIONS = f"""
 WITH trusted AS (
   SELECT oid FROM pg_roles
@@ -35,6 +38,7 @@ WITH trusted AS (
   LEFT JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid
   JOIN pg_proc p ON p.oid = CASE WHEN d.refclassid = 'pg_proc'::regclass THEN d.refobjid ELSE o.oprcode END
   WHERE p.proowner NOT IN (SELECT oid FROM trusted) OR o.oprowner NOT IN (SELECT oid FROM trusted)
+     OR p.prolang NOT IN (SELECT l.oid FROM pg_language l WHERE l.lanname IN ('c', 'internal'))
 )
 SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relfilenode, c.relpages,
        c.reltuples, c.relispopulated, coalesce(a.columns, '[]'),
@@ -66,9 +70,10 @@ JOIN pg_settings s ON s.name = split_part(config.text, '=', 1) AND s.context <> 
 """
 _ROLES = """
 SELECT r.rolname, r.rolinherit, r.rolbypassrls,
-       coalesce(array_agg(g.rolname::text ORDER BY g.rolname) FILTER (WHERE g.oid IS NOT NULL), '{}')
+       coalesce(array_agg(g.rolname::text ORDER BY g.rolname) FILTER (WHERE g.oid IS NOT NULL), '{}'),
+       NOT r.rolcanlogin
 FROM pg_roles r LEFT JOIN pg_auth_members m ON m.member = r.oid LEFT JOIN pg_roles g ON g.oid = m.roleid
-WHERE r.rolname !~ '^pg_' GROUP BY r.oid, r.rolname, r.rolinherit, r.rolbypassrls
+WHERE r.rolname !~ '^pg_' GROUP BY r.oid, r.rolname, r.rolinherit, r.rolbypassrls, r.rolcanlogin
 """
 _SETTINGS = """
 SELECT coalesce(r.rolname, ''), split_part(config.text, '=', 1)
@@ -78,45 +83,62 @@ WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_
 """
 
 _GRANTS = f"""
-WITH everything (catalog, oid, target, owner, acl, attribute) AS (
+WITH objects (catalog, oid, target, owner, acl, kind, attribute) AS (
   SELECT 1259, c.oid, CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END
-         || format('%I.%I', n.nspname, c.relname), c.relowner, c.relacl, ''
+         || format('%I.%I', n.nspname, c.relname), c.relowner, c.relacl,
+         CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END, ''
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relacl IS NOT NULL AND c.relkind IN ('r', 'p', 'S', 'v', 'm', 'f') AND {_USER_SCHEMA}
+  WHERE c.relkind IN ('r', 'p', 'S', 'v', 'm', 'f') AND {_USER_SCHEMA}
   UNION ALL
-  SELECT 1259, c.oid, format('TABLE %I.%I', n.nspname, c.relname), c.relowner, a.attacl,
+  SELECT 1259, c.oid, format('TABLE %I.%I', n.nspname, c.relname), c.relowner, a.attacl, 'c',
          format(' (%I)', a.attname)
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE a.attacl IS NOT NULL AND a.attnum > 0 AND NOT a.attisdropped AND {_USER_SCHEMA}
   UNION ALL
   SELECT 1255, p.oid,
          format('ROUTINE %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
-         p.proowner,
-         p.proacl, ''
-  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.proacl IS NOT NULL AND {_USER_SCHEMA}
+         p.proowner, p.proacl, 'f', ''
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {_USER_SCHEMA}
   UNION ALL
-  SELECT 1247, t.oid, format('TYPE %I.%I', n.nspname, t.typname), t.typowner, t.typacl, ''
-  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typacl IS NOT NULL AND {_USER_SCHEMA}
+  SELECT 1247, t.oid, format('TYPE %I.%I', n.nspname, t.typname), t.typowner, t.typacl, 'T', ''
+  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+  WHERE {_USER_SCHEMA} AND (t.typacl IS NOT NULL OR t.typtype IN ('d', 'e', 'r'))
   UNION ALL
-  SELECT 2615, n.oid, format('SCHEMA %I', n.nspname), n.nspowner, n.nspacl, ''
-  FROM pg_namespace n WHERE n.nspacl IS NOT NULL AND {_USER_SCHEMA}
-), objects AS (
-  SELECT * FROM everything o WHERE NOT EXISTS (
-    SELECT FROM pg_depend d WHERE d.classid = o.catalog AND d.objid = o.oid AND d.deptype = 'e')
+  SELECT 2615, n.oid, format('SCHEMA %I', n.nspname), n.nspowner, n.nspacl, 'n', ''
+  FROM pg_namespace n WHERE {_USER_SCHEMA}
+  UNION ALL
+  SELECT 2613, m.oid, format('LARGE OBJECT %s', m.oid), m.lomowner, m.lomacl, 'L', ''
+  FROM pg_largeobject_metadata m
+), custom (oid) AS (
+  SELECT r.oid FROM pg_roles r WHERE {CUSTOM_ROLE}
+), effective AS (
+  SELECT o.*, CASE WHEN o.owner IN (SELECT oid FROM custom)
+                   THEN coalesce(o.acl, acldefault(o.kind::"char", o.owner)) ELSE o.acl END AS held
+  FROM objects o
+  WHERE NOT EXISTS (
+    SELECT FROM pg_depend m WHERE m.deptype = 'e' AND m.classid = o.catalog AND m.objid = o.oid)
 ), held AS (
-  SELECT o.catalog, o.oid, o.target, coalesce(r.rolname::text, '') AS grantee, x.is_grantable,
-         x.privilege_type || o.attribute AS privilege
-  FROM objects o CROSS JOIN LATERAL aclexplode(o.acl) x LEFT JOIN pg_roles r ON r.oid = x.grantee
-  WHERE x.grantee <> o.owner AND (x.grantee = 0 OR r.oid IS NOT NULL)
+  SELECT o.catalog, o.oid, o.target, coalesce(r.rolname::text, '') AS grantee,
+         x.is_grantable AND x.grantee <> o.owner AS is_grantable, x.privilege_type || o.attribute AS privilege
+  FROM effective o CROSS JOIN LATERAL aclexplode(o.held) x LEFT JOIN pg_roles r ON r.oid = x.grantee
+  WHERE (x.grantee <> o.owner OR o.owner IN (SELECT oid FROM custom)) AND (x.grantee = 0 OR r.oid IS NOT NULL)
 )
 SELECT catalog, oid, target, grantee, is_grantable, array_agg(privilege ORDER BY privilege)
 FROM held GROUP BY 1, 2, 3, 4, 5
 UNION ALL
-SELECT DISTINCT catalog, oid, target, '', false, '{{}}'::text[] FROM objects o
-WHERE attribute = '' AND NOT EXISTS (
+SELECT DISTINCT catalog, oid, target, '', false, '{{}}'::text[] FROM effective o
+WHERE attribute = '' AND o.held IS NOT NULL AND NOT EXISTS (
   SELECT FROM held h WHERE (h.catalog, h.oid) = (o.catalog, o.oid) AND h.grantee = '')
 ORDER BY 1, 2, 4, 5
 """
+
+
+def grants(session: Session) -> tuple[Grant, ...]:
+    """Return who holds what on which object; members of extensions apart. What custom owners have counts."""
+    return tuple(
+        Grant((catalog, oid), target, grantee, tuple(privileges), grantable)
+        for catalog, oid, target, grantee, grantable, privileges in session.query(_GRANTS)
+    )
 
 
 def read(session: Session) -> Inventory:
@@ -124,15 +146,15 @@ def read(session: Session) -> Inventory:
 
     Raises PrimaryError when a catalog cannot be read.
     """
-    name, version, encoding, provider, collate, ctype, locale, size, may_control, large_objects = session.one(
-        _DATABASE
+    name, version, encoding, provider, collate, ctype, locale, size, may_control, large_objects, actual = (
+        session.one(_DATABASE)
     )
     identifier = session.value("SELECT system_identifier FROM pg_control_system()") if may_control else ""
     settings = session.query(_SETTINGS)
     return Inventory(
         database=name,
         version=version,
-        locale=Locale(encoding, provider, collate, ctype, locale),
+        locale=Locale(encoding, provider, collate, ctype, locale, actual),
         size=size,
         system_identifier=str(identifier),
         relations={row[0]: _relation(row) for row in session.query(_RELATIONS)},
@@ -142,18 +164,11 @@ def read(session: Session) -> Inventory:
         policy_roles=_lists(session.query(_POLICIES)),
         privileged_settings=_lists(session.query(_PRIVILEGED_SETTINGS)),
         grants=grants(session),
-        roles={row[0]: Role(row[0], row[1], row[2], tuple(row[3])) for row in session.query(_ROLES)},
+        roles={row[0]: Role(row[0], row[1], row[2], tuple(row[3]), row[4]) for row in session.query(_ROLES)},
         large_objects=large_objects,
         database_settings=tuple(setting for role, setting in settings if not role),
         role_settings=tuple((role, setting) for role, setting in settings if role),
-    )
-
-
-def grants(session: Session) -> tuple[Grant, ...]:
-    """Return who holds what on which object; owners and members of extensions apart."""
-    return tuple(
-        Grant((catalog, oid), target, grantee, tuple(privileges), grantable)
-        for catalog, oid, target, grantee, grantable, privileges in session.query(_GRANTS)
+        **traps.read(session),
     )
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from psycopg2 import sql
 
 from supaneon_sync.errors import NeonError
-from supaneon_sync.policy.facts import Locale, Relation, Target
+from supaneon_sync.policy.facts import Inventory, Locale, Relation, Target
 from supaneon_sync.postgres.crew import tolerated
-from supaneon_sync.postgres.restore import APPLICATION_PATH
 from supaneon_sync.postgres.session import Session
 
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
@@ -49,18 +48,10 @@ def describe(session: Session, owner: str) -> Target:
     return Target(major=major, extensions=frozenset(names), owner=owner, can_create_bypassrls=bool(bypass))
 
 
-def powers(session: Session) -> tuple[bool, bool]:
-    """Say whether the session's role may create databases, and roles."""
-    databases, roles = session.one(
-        "SELECT rolsuper OR rolcreatedb, rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
-    )
-    return bool(databases), bool(roles)
-
-
-def make_anew(session: Session, database: str, locale: Locale) -> str:
+def make_anew(session: Session, database: str, locale: Locale, search_path: str) -> str:
     """Drop and create the database; return what differs from the primary's locale ('' if nothing).
 
-    ``session`` is on another database of the same server.
+    ``session`` is on another database of the same server. ``search_path`` is as the server stores it.
     """
     name = sql.Identifier(database)
     session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
@@ -75,7 +66,9 @@ def make_anew(session: Session, database: str, locale: Locale) -> str:
             f"The target does not offer the primary's locale ({locale.collate}); the copy sorts text by the"
             " target's default. Its indexes are built for that; only the order of text may differ."
         )
-    session.execute(sql.SQL("ALTER DATABASE {} SET search_path = ").format(name) + sql.SQL(APPLICATION_PATH))
+    with session.transaction():
+        session.query("SELECT set_config('search_path', %s, true)", (search_path,))
+        session.execute(sql.SQL("ALTER DATABASE {} SET search_path FROM CURRENT").format(name))
     return difference
 
 
@@ -104,3 +97,27 @@ def unexpected_rows(session: Session, tables: Sequence[Relation]) -> list[str]:
             sql.SQL("SELECT EXISTS (SELECT FROM ONLY {})").format(sql.Identifier(table.schema, table.name))
         )
     ]
+
+
+def version_differences(session: Session, facts: Inventory) -> list[str]:
+    """Return a sentence for each version that is another on the copy: of extensions, of collations."""
+    notes = []
+    there = dict(session.query("SELECT extname, extversion FROM pg_extension"))
+    other = [
+        f"{name} ({there[name]}, on the primary {version})"
+        for name, version in facts.extensions.items()
+        if name in there and there[name] != version
+    ]
+    if other:
+        notes.append(f"Extensions that have another version on the copy: {', '.join(other)}.")
+    actual = session.value(
+        "SELECT coalesce(pg_database_collation_actual_version(oid), '') FROM pg_database"
+        " WHERE datname = current_database()"
+    )
+    if actual != facts.locale.version:
+        notes.append(
+            f"The copy's server sorts text by version {actual or 'none'} of the database's collation, the"
+            f" primary's by {facts.locale.version or 'none'}: the order of some text may differ, its indexes"
+            " are built for that."
+        )
+    return notes

@@ -16,13 +16,14 @@ from psycopg2 import sql
 
 from supaneon_sync.errors import NeonError, SupaneonError
 from supaneon_sync.policy.entries import Entry, Section
-from supaneon_sync.policy.facts import Grant, Relation
-from supaneon_sync.policy.portability import NewRole, Plan
+from supaneon_sync.policy.facts import Check, Grant, Relation
+from supaneon_sync.policy.plan import Plan
+from supaneon_sync.policy.portability import APPLICATION_PATH
+from supaneon_sync.postgres import deferring
 from supaneon_sync.postgres.crew import Crew, tolerated
 from supaneon_sync.postgres.session import Session
 
-APPLICATION_PATH = '"$user", public, extensions'
-"""The search_path under which Supabase runs an application's SQL."""
+__all__ = ["APPLICATION_PATH", "Violation"]
 
 _BATCH = 50
 _INDEXES = ("INDEX", "CONSTRAINT")
@@ -39,6 +40,10 @@ SET check_function_bodies = off; SET default_table_access_method = heap; SET def
 SET client_min_messages = error; SET standard_conforming_strings = on
 """
 
+_VIEWS = """
+SELECT set_config(name, '', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'
+"""
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -49,33 +54,9 @@ class Violation:
 
 
 def prepare(session: Session) -> None:
-    """Set what definitions rely on, as pg_restore does."""
+    """Set what definitions rely on, as pg_restore does, and let the user's own functions read views."""
     session.execute(_SETTINGS)
-
-
-def make_roles(session: Session, roles: Sequence[NewRole], owner: str, major: int) -> None:
-    """Make the roles that are missing; none can log in. The owner may become each of them."""
-    there = {row[0] for row in session.query("SELECT rolname FROM pg_roles")}
-    statements: list[sql.Composable] = []
-    for role in roles:
-        if role.name not in there:
-            words = (
-                "NOLOGIN"
-                + ("" if role.inherits else " NOINHERIT")
-                + (" BYPASSRLS" if role.bypasses_rls else "")
-            )
-            statements.append(sql.SQL("CREATE ROLE {} " + words).format(sql.Identifier(role.name)))
-        become = " WITH INHERIT FALSE, SET TRUE" if major >= 16 else ""
-        statements.append(
-            sql.SQL("GRANT {} TO {}" + become).format(sql.Identifier(role.name), sql.Identifier(owner))
-        )
-    for role in roles:
-        statements += [
-            sql.SQL("GRANT {} TO {}").format(sql.Identifier(parent), sql.Identifier(role.name))
-            for parent in role.member_of
-        ]
-    if statements:
-        session.execute(sql.SQL("; ").join(statements))
+    session.query(_VIEWS)
 
 
 def run_entries(session: Session, entries: Sequence[Entry]) -> None:
@@ -108,15 +89,6 @@ def naming(entry: Entry) -> Iterator[None]:
     except SupaneonError as error:
         named = f"{entry.kind.lower()} {entry.name} could not be made on the copy: {error.message}"
         raise type(error)(named, remedy=error.remedy).with_evidence(error.evidence) from None
-
-
-def set_logged(session: Session, tables: Sequence[Relation]) -> None:
-    """Make unlogged tables logged: on Neon an unlogged table's rows vanish when its compute stops."""
-    for table in tables:
-        if table.kind == "r":
-            session.execute(
-                sql.SQL("ALTER TABLE {} SET LOGGED").format(sql.Identifier(table.schema, table.name))
-            )
 
 
 def finish(
@@ -220,19 +192,45 @@ def grant(session: Session, grants: Sequence[Grant]) -> None:
             session.execute(sql.SQL(";\n").join(statements[start : start + _BATCH * 4]))
 
 
-def refresh(session: Session, views: Sequence[Relation]) -> None:
-    """Fill the materialized views that are filled on the primary."""
-    session.execute(sql.SQL("SET search_path = ") + sql.SQL(APPLICATION_PATH))
-    try:
-        for view in views:
-            if view.populated:
-                session.execute(
-                    sql.SQL("REFRESH MATERIALIZED VIEW {}").format(sql.Identifier(view.schema, view.name))
-                )
-    finally:
-        session.execute("SET search_path = pg_catalog")
+def put_checks_back(session: Session, plan: Plan) -> tuple[Violation, ...]:
+    """Make the checks that waited for the rows; return those that the primary's own rows do not pass."""
+    owners = {(d.entry.catalog, d.entry.oid): d.entry.dump_id for d in plan.decisions if d.made is not None}
+    violations: list[Violation] = []
+
+    def told(check: Check, outcome: str) -> None:
+        violations.append(Violation(deferring.entry(check, owners[check.object]), outcome))
+
+    deferring.put_checks_back(session, plan.checks, told)
+    return tuple(violations)
 
 
-def vacuum(session: Session, table: Relation) -> None:
-    """Leave the table as a busy server would want it: statistics taken, pages marked visible."""
+def refresh(session: Session, plan: Plan) -> tuple[Violation, ...]:
+    """Fill the materialized views that are filled on the primary; return those that do not let themselves.
+
+    They are derived: a view that fails to compute costs no row of the copy.
+    """
+    failed = []
+    entries = {entry.oid: entry for entry in plan.kept() if entry.kind == "MATERIALIZED VIEW"}
+    for view in plan.materialized_views:
+        if not view.populated:
+            continue
+        try:
+            session.execute(
+                sql.SQL("REFRESH MATERIALIZED VIEW {}").format(sql.Identifier(view.schema, view.name))
+            )
+        except NeonError as error:
+            if not deferring.failed_by_itself(error):
+                raise
+            failed.append(
+                Violation(entries[view.oid], "left unfilled: its query fails on the primary's rows")
+            )
+    return tuple(failed)
+
+
+def vacuum(session: Session, table: Relation, search_path: str) -> None:
+    """Leave the table as a busy server would want it: statistics taken, pages marked visible.
+
+    Statistics on expressions run the application's functions, which may rely on its search_path.
+    """
+    session.query("SELECT set_config('search_path', %s, false)", (search_path,))
     session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(table.schema, table.name)))

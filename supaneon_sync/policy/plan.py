@@ -1,0 +1,85 @@
+"""What is to become of a primary's schema on the copy: the plan, and the decision on each entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from supaneon_sync.policy.entries import Entry, Section
+from supaneon_sync.policy.facts import Check, Grant, Relation, Routine, StoredSetting
+
+
+class Fate(Enum):
+    """What becomes of an object of the primary."""
+
+    KEPT = "kept"
+    TRANSFORMED = "transformed"
+    LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One entry's fate. ``told`` marks what a reader of the summary has to know.
+
+    ``made`` is what is run on the copy for it: the entry itself where it is kept, another wording of it
+    where it is transformed, None where our own statements do its work or nothing is made.
+    """
+
+    entry: Entry
+    fate: Fate
+    reason: str
+    told: bool = False
+    made: Entry | None = None
+
+
+def kept(entry: Entry) -> Decision:
+    """Return the decision to carry an entry as it is."""
+    return Decision(entry, Fate.KEPT, "carried as it is", made=entry)
+
+
+def left_out(entry: Entry, reason: str, *, told: bool = False) -> Decision:
+    """Return the decision to leave an entry out."""
+    return Decision(entry, Fate.LEFT_OUT, reason, told)
+
+
+@dataclass(frozen=True)
+class NewRole:
+    """A role that the copy needs; it cannot log in."""
+
+    name: str
+    inherits: bool
+    bypasses_rls: bool
+    member_of: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is to happen to the schema, and which tables' rows go along.
+
+    ``checks`` are made after the rows; ``routines`` get the application's search_path while the copy is
+    made. ``degraded`` says in what way the copy will be less than the primary.
+    """
+
+    decisions: tuple[Decision, ...]
+    roles: tuple[NewRole, ...]
+    grants: tuple[Grant, ...]
+    tables: tuple[Relation, ...]
+    rowless: tuple[tuple[Relation, str], ...]
+    sequences: tuple[Relation, ...]
+    materialized_views: tuple[Relation, ...]
+    search_path: str
+    checks: tuple[Check, ...]
+    routines: tuple[Routine, ...]
+    settings: tuple[StoredSetting, ...]
+    notes: tuple[str, ...]
+    degraded: tuple[str, ...] = ()
+    blockers: tuple[str, ...] = ()
+
+    def kept(self, *sections: Section) -> tuple[Entry, ...]:
+        """Return the entries that are run on the copy, in the archive's order."""
+        wanted = sections or tuple(Section)
+        return tuple(d.made for d in self.decisions if d.made is not None and d.made.section in wanted)
+
+    def told(self) -> tuple[Decision, ...]:
+        """Return the decisions that a reader has to know."""
+        return tuple(decision for decision in self.decisions if decision.told)

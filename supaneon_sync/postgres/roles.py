@@ -1,0 +1,99 @@
+"""The copy's roles, who is a member of whom, and the settings stored for them and for the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from psycopg2 import sql
+
+from supaneon_sync.errors import NeonError
+from supaneon_sync.policy.facts import StoredSetting
+from supaneon_sync.policy.plan import NewRole
+from supaneon_sync.postgres.crew import tolerated
+from supaneon_sync.postgres.session import Session
+
+_ROLES = "SELECT rolname, rolinherit, rolbypassrls FROM pg_roles"
+_MEMBERS = """
+SELECT g.rolname, r.rolname FROM pg_auth_members m
+JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
+WHERE g.rolname = ANY (%(names)s) AND r.rolname = ANY (%(names)s)
+"""
+_NOT_ALLOWED = ("42501", "42704", "22023", "0A000", "55P02")
+
+
+def make(session: Session, roles: Sequence[NewRole], owner: str, major: int) -> None:
+    """Make the roles that are missing and the others alike; none is made to log in.
+
+    The owner may become each of them.
+
+    Raises NeonError where a role that is there already cannot be made alike.
+    """
+    there = {name: (inherits, bypasses) for name, inherits, bypasses in session.query(_ROLES)}
+    statements: list[sql.Composable] = []
+    for role in roles:
+        name = sql.Identifier(role.name)
+        words = "INHERIT" if role.inherits else "NOINHERIT"
+        if role.name not in there:
+            words = f"NOLOGIN {words}" + (" BYPASSRLS" if role.bypasses_rls else "")
+            statements.append(sql.SQL("CREATE ROLE {} " + words).format(name))
+        elif there[role.name] != (role.inherits, role.bypasses_rls):
+            bypass = role.bypasses_rls != there[role.name][1]
+            words += (" BYPASSRLS" if role.bypasses_rls else " NOBYPASSRLS") if bypass else ""
+            statements.append(sql.SQL("ALTER ROLE {} " + words).format(name))
+        become = " WITH INHERIT FALSE, SET TRUE" if major >= 16 else ""
+        statements.append(sql.SQL("GRANT {} TO {}" + become).format(name, sql.Identifier(owner)))
+    wanted = {(parent, role.name) for role in roles for parent in role.member_of}
+    found = set(memberships(session, [role.name for role in roles]))
+    for words, pairs in (("REVOKE {} FROM {}", found - wanted), ("GRANT {} TO {}", wanted - found)):
+        for parent, member in sorted(pairs):
+            statements.append(sql.SQL(words).format(sql.Identifier(parent), sql.Identifier(member)))
+    if statements:
+        session.execute(sql.SQL("; ").join(statements))
+
+
+def memberships(session: Session, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return who among these roles is a member of which: pairs of role and member."""
+    return tuple((parent, member) for parent, member in session.query(_MEMBERS, {"names": list(names)}))
+
+
+def differences(session: Session, roles: Sequence[NewRole]) -> list[str]:
+    """Return a sentence for each way in which the copy's roles are not the planned ones."""
+    there = {name: (inherits, bypasses) for name, inherits, bypasses in session.query(_ROLES)}
+    told = [f"role {role.name} is missing on the copy" for role in roles if role.name not in there]
+    told += [
+        f"role {role.name} has other attributes on the copy"
+        for role in roles
+        if role.name in there and there[role.name] != (role.inherits, role.bypasses_rls)
+    ]
+    wanted = {(parent, role.name) for role in roles for parent in role.member_of}
+    for parent, member in sorted(wanted ^ set(memberships(session, [role.name for role in roles]))):
+        told.append(f"role {member}'s membership in {parent} is not what was planned")
+    return told
+
+
+def store_settings(session: Session, database: str, settings: Iterable[StoredSetting]) -> tuple[str, ...]:
+    """Store the settings on the copy as they are on the primary; return the names that the target refuses.
+
+    From PostgreSQL 15 on only a superuser may store settings that the server does not know (``app.x``).
+    """
+    refused = []
+    for one in settings:
+        name = sql.SQL(".").join(map(sql.Identifier, one.name.split(".")))
+        statement = sql.SQL("ALTER ") + _whose(one, database) + sql.SQL(" SET {} FROM CURRENT").format(name)
+        try:
+            with session.transaction():
+                session.query("SELECT set_config(%s, %s, true)", (one.name, one.value.reveal()))
+                session.execute(statement)
+        except NeonError as error:
+            if not tolerated(error, *_NOT_ALLOWED):
+                raise
+            refused.append(one.label)
+    return tuple(refused)
+
+
+def _whose(one: StoredSetting, database: str) -> sql.Composable:
+    role = sql.SQL("ROLE {}").format(sql.Identifier(one.role))
+    here = sql.SQL("DATABASE {}").format(sql.Identifier(database))
+    if not one.role:
+        return here
+    return role + sql.SQL(" IN ") + here if one.here else role
