@@ -220,7 +220,7 @@ def _is_marked(branch: Branch) -> bool:
 
 
 def _compute(standby: Standby, branches: list[Branch]) -> Compute | None:
-    """Ask the compute of the mirror, or of the default branch while there is none; make no compute."""
+    """Ask the compute of the mirror, or of the default branch that it will be made from; make no compute."""
     branch = next((one for one in branches if one.name == names.MIRROR), None)
     branch = branch or next((one for one in branches if one.default), None)
     if branch is None:
@@ -229,17 +229,15 @@ def _compute(standby: Standby, branches: list[Branch]) -> Compute | None:
     if not any(one.type == "read_write" and one.branch_id == branch.id for one in computes):
         return None
     _check_role(standby, branch)
-    door = standby.doors(branch).direct
+    door = standby.mirror_doors(branch).direct
     with standby.connect(door, "doctor", database="postgres") as opened:
         role, databases, roles = examination.powers(opened)
         target = mirror.describe(opened, standby.settings.neon_db_user)
         seen = Compute(branch.name, role, target, databases, roles)
         housed = mirror.has_database(opened, names.HOUSE_DATABASE)
         filled = not housed and mirror.has_database(opened, door.dbname)
-    if branch.name != names.MIRROR:
-        return seen
     if housed:
-        return _housed(standby, door, seen)
+        return _housed(standby, door, seen) if branch.name == names.MIRROR else seen
     if filled:
         with standby.connect(door, "doctor") as opened:
             filled = not mirror.is_empty(opened)

@@ -137,6 +137,19 @@ def test_a_protected_mirror_is_named_and_fails_where_passwords_are_not_stored(sa
     assert "protection" in found["remedy"]
 
 
+def test_a_project_that_holds_somebody_elses_data_is_refused_before_there_is_a_mirror(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.execute("main", "CREATE TABLE public.theirs (id int)", "neondb")
+    checkup = checked(sandbox=sandbox)
+    found = checkup["Neon: compute and password"]
+    assert checkup.outcome.exit_code == 7
+    assert "holds objects" in found["evidence"]
+    assert "NEON_PROJECT_ID" in found["remedy"]
+    elsewhere = checked(sandbox=sandbox, environment={"NEON_DATABASE": "the_copy"})
+    assert elsewhere.failing == []
+
+
 def test_a_role_that_is_not_there_is_named_with_those_that_are(sandbox: Sandbox) -> None:
     checkup = checked(sandbox=sandbox, environment={"NEON_DB_USER": "nobody_here"})
     found = checkup["Neon: compute and password"]

@@ -162,7 +162,12 @@ def test_restore_user_comes_as_far_as_the_version_lets_it(make_sandbox: MakeSand
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             cursor.execute("CREATE DATABASE mine")
     found = checked(
-        sandbox=sandbox, environment={"NEON_DB_USER": "restore_user", "NEON_DB_PASSWORD": PASSWORD}
+        sandbox=sandbox,
+        environment={
+            "NEON_DB_USER": "restore_user",
+            "NEON_DB_PASSWORD": PASSWORD,
+            "NEON_DATABASE": "the_copy",  # neondb holds what this test made
+        },
     )
     assert found.status("Neon: compute and password") == "ok"
     assert "CREATEDB and CREATEROLE" in found["Neon: role"]["evidence"]
@@ -183,6 +188,9 @@ def test_restore_user_lists_and_resolves_once_it_may_read_the_manifests(make_san
     owner = sandbox.plane.clusters.server(sandbox.branch(names.MIRROR).id)
     psql(owner, printed(sandbox.environment, side="neon"), "neondb_owner", "neondb")
     sandbox.execute(names.MIRROR, f"ALTER ROLE restore_user PASSWORD '{PASSWORD}'")
+    moved = checked(sandbox=sandbox, environment={"NEON_DATABASE": "the_copy"})
+    assert "NEON_DATABASE=neondb" in moved["Neon: compute and password"]["remedy"]
+    assert moved.outcome.exit_code == 7
     as_restore_user = {"NEON_DB_USER": "restore_user", "NEON_DB_PASSWORD": PASSWORD}
     found = checked(sandbox=sandbox, environment=as_restore_user)["Neon: role"]
     assert "once this was run in database supaneon" in found["remedy"]
