@@ -217,7 +217,10 @@ class Body:
         try:
             found = self._crew(task).work(tables)
         finally:
-            sequences.apply(self._session, places)  # what defaults and triggers took is not given back
+            # What defaults and triggers took from sequences is not given back by taking the write back.
+            after = sequences.reread(self._session, places)
+            moved = [place for place, now in zip(places, after, strict=True) if place != now]
+            sequences.apply(self._session, moved)
         told = sorted((one for one in found.values() if one is not None), key=lambda one: one.text)
         return Seen(f"{len(tables)} tables, each written and taken back", tuple(told))
 

@@ -16,6 +16,7 @@ from supaneon_sync.postgres import drilling
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import Keeper
+from supaneon_sync.report.manifest import NewerManifest
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class Drill:
         began = self._run.monotonic()
         try:
             seen = look()
+        except NewerManifest:
+            raise
         except (NeonError, QuotaError, DataDiffers, Refused) as error:
             self._run.stop.check()
             seen = Seen(findings=(Finding(_gravity(error), error.message.rstrip(".")),))

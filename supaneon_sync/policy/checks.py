@@ -75,7 +75,7 @@ def _check(item: object) -> Check:
         raise ValueError("needs a whole number for rows")
     return Check(
         name=name.strip(),
-        sql=sql.strip().rstrip(";"),
+        sql=sql.strip().rstrip("; \t\r\n"),
         expect=_expected(item["expect"]) if "expect" in item else _ANYTHING,
         minimum=_limit(item, "min"),
         maximum=_limit(item, "max"),

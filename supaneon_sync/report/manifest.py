@@ -13,6 +13,10 @@ FORMAT = 1
 """Version of the document. A newer one is refused: it may mean something else."""
 
 
+class NewerManifest(Refused):
+    """The manifest is of a later format than this version knows."""
+
+
 def canonical(document: Mapping[str, Any]) -> str:
     """Return the one way of writing the document: sorted keys, no spare space, UTF-8 as it is."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -26,7 +30,7 @@ def digest(body: str) -> str:
 def read(body: str, expected: str) -> dict[str, Any]:
     """Return the document whose digest was written on the branch when it was cut.
 
-    Raises DataDiffers when the text is not the one that was written, Refused when its format is newer
+    Raises DataDiffers when the text is not the one that was written, NewerManifest when its format is newer
     than this tool.
     """
     if digest(body) != expected:
@@ -36,7 +40,7 @@ def read(body: str, expected: str) -> dict[str, Any]:
         )
     document: dict[str, Any] = json.loads(body)
     if document.get("format", 0) > FORMAT:
-        raise Refused(
+        raise NewerManifest(
             f"The manifest has format {document.get('format')}, newer than this version knows ({FORMAT}).",
             remedy="Use the version of supaneon-sync that made the backup, or a newer one.",
         )
