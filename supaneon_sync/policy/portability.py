@@ -102,10 +102,12 @@ def _placed(entry: Entry, decisions: Mapping[int, Decision]) -> Entry:
 
 
 def _root(decision: Decision, decisions: Mapping[int, Decision]) -> Decision:
-    for need in sorted(decision.entry.needs):
-        found = decisions.get(need)
-        if found is not None and found.fate is Fate.LEFT_OUT:
-            return _root(found, decisions)
+    """Return the first cause of an entry's being left out, also where entries need each other in a ring."""
+    seen: set[int] = set()
+    while decision.entry.dump_id not in seen:
+        seen.add(decision.entry.dump_id)
+        causes = (decisions.get(need) for need in sorted(decision.entry.needs - seen))
+        decision = next((one for one in causes if one and one.fate is Fate.LEFT_OUT), decision)
     return decision
 
 
