@@ -71,6 +71,11 @@ if has prune; then
   show supaneon-sync prune --keep-last 1 --minimum 1 --yes
 fi
 
+if has failover; then
+  title "The rehearsal: how long would a failover take?"
+  show supaneon-sync failover --rehearse --yes
+fi
+
 title "At the end"
 show supaneon-sync list
 printf '\nDone. The sandbox is taken down; nothing is left behind.\n'

@@ -94,6 +94,26 @@ def test_the_whole_night(act: Act, standby: Sandbox) -> None:
     assert "kept=" in done.log
 
 
+@there("failover")
+def test_a_rehearsal_leaves_nothing(act: Act, standby: Sandbox) -> None:
+    before = standby.names()
+    check(act("failover-rehearsal.yml", "schedule"), standby)
+    assert standby.names() == before
+
+
+@there("failover")
+def test_a_failover_is_planned_then_done_and_deployed(act: Act, standby: Sandbox) -> None:
+    before = standby.names()
+    planned = act("failover-deploy.yml", "workflow_dispatch", {"plan": "true"})
+    check(planned, standby)
+    assert standby.names() == before
+    done = act("failover-deploy.yml", "workflow_dispatch", {"plan": "false"})
+    check(done, standby)
+    (made,) = standby.names() - before
+    assert made.startswith("failover-")
+    assert f"would now be deployed against {made}" in done.log
+
+
 def test_every_example_has_a_test() -> None:
     tested = {
         "backup.yml",
@@ -101,6 +121,8 @@ def test_every_example_has_a_test() -> None:
         "pre-migration.yml",
         "reusable-backup.yml",
         "restore-test.yml",
+        "failover-deploy.yml",
+        "failover-rehearsal.yml",
         "self-test.yml",
         "freshness.yml",
         "prune.yml",

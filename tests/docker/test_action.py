@@ -104,6 +104,19 @@ def test_prune_plans_when_it_is_asked_to(runner: Runner, standby: Sandbox) -> No
     assert standby.names() == before
 
 
+@there("failover")
+def test_a_failover_serves_while_the_primary_is_unknown(runner: Runner, standby: Sandbox) -> None:
+    inputs = runner.give_sandbox(standby)
+    del inputs["supabase-database-url"]
+    step = runner.run({"operation": "failover", **inputs})
+    assert step.code == 0, step.log
+    assert step.outputs["branch-name"] in standby.names()
+    assert step.outputs["connection-uri"] in masked_values(step.log)
+    assert step.outputs["connection-uri"] not in as_shown(step.log) + step.summary
+    assert runner.run({"operation": "resolve", "backup": step.outputs["branch-name"], **inputs}).code == 0
+    assert runner.run({"operation": "failover", "end": "true", **inputs}).code == 0
+
+
 @there("backup")
 def test_a_cancelled_backup_publishes_nothing(runner: Runner) -> None:
     with Sandbox(primary="sample", operation_seconds=0.5) as sandbox:
