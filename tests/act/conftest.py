@@ -71,8 +71,8 @@ def act(tmp_path: Path, standby: Sandbox) -> Act:
     shutil.copy(standby.ca_file, workspace / "ca.pem")
     settings = {"neon-api-host": standby.api_host, "neon-ca-file": "ca.pem", "supabase-ca-file": "ca.pem"}
 
-    def run(example: str, event: str, inputs: Mapping[str, str] | None = None, file: str = "") -> Done:
-        text = "".join(f"{name}: {value}\n" for name, value in settings.items()) + file
+    def run(example: str, event: str, inputs: Mapping[str, str] | None = None) -> Done:
+        text = "".join(f"{name}: {value}\n" for name, value in settings.items())
         (workspace / ".github/supaneon.yml").write_text(text)
         secrets = {"SUPABASE_DATABASE_URL": standby.primary_url, "NEON_API_KEY": standby.key}
         secrets |= {name.replace("_", "-"): value for name, value in secrets.items()}

@@ -88,7 +88,7 @@ def test_prune_shows_its_plan(act: Act, standby: Sandbox) -> None:
 @there("backup", "restore-test", "prune")
 def test_the_whole_night(act: Act, standby: Sandbox) -> None:
     before = standby.names()
-    done = act("nightly.yml", "schedule", file="keep-last: 5\n")
+    done = act("nightly.yml", "schedule")
     check(done, standby)
     assert any(BACKUP.fullmatch(name) for name in standby.names() - before)
     assert "kept=" in done.log
