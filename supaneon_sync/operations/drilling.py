@@ -9,7 +9,9 @@ from typing import Any
 from supaneon_sync.errors import DataDiffers, NeonError, QuotaError, Refused, SupaneonError
 from supaneon_sync.neon_client import Branch
 from supaneon_sync.operations import handover
-from supaneon_sync.operations.drill_areas import PURPOSE, Body, Seen
+from supaneon_sync.operations.drill_areas import PURPOSE, Ground, Seen
+from supaneon_sync.operations.drill_probes import Probes
+from supaneon_sync.operations.drill_records import Records
 from supaneon_sync.operations.standby import Standby, StandingBackup
 from supaneon_sync.policy.drill import Area, Finding, Gravity, Verdict, verdict
 from supaneon_sync.postgres import drilling
@@ -73,8 +75,8 @@ class Drill:
             found: list[Mapping[str, Any]] = []
             if not self._look("identity", lambda: self._identity(doors[0], found)):
                 return Examination(tuple(self._areas), seconds)
-            body = Body(self._standby, doors[0], session, found[0])
-            for name, look in body.looks():
+            ground = Ground.survey(self._standby, doors[0], session, found[0])
+            for name, look in (*Records(ground).looks(), *Probes(ground).looks()):
                 if not self._look(name, look):
                     break
         return Examination(tuple(self._areas), seconds, found[0])

@@ -21,8 +21,9 @@ from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.backups import Backup
 from supaneon_sync.policy.marks import Mark
 from supaneon_sync.policy.shape import Shape
-from supaneon_sync.postgres import inventory, large_objects
+from supaneon_sync.postgres import large_objects
 from supaneon_sync.postgres.conninfo import Conninfo
+from supaneon_sync.postgres.shape import queries as shape_queries
 from supaneon_sync.postgres.shape import read as read_shape
 from supaneon_sync.report import ledger, manifest
 from supaneon_sync.report.ledger import LedgerRow
@@ -61,7 +62,7 @@ def publish(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninf
     run.progress.step("Write the manifest and cut the branch")
     moment = proved.snapshot.time.astimezone(UTC).replace(microsecond=0)
     with standby.connect(held.door, "shape") as reader, reader.transaction("READ ONLY"):
-        shape = read_shape(reader, inventory.read(reader).grants, [role.name for role in proved.plan.roles])
+        shape = read_shape(reader, [role.name for role in proved.plan.roles])
     document = describe(standby, held, proved, primary, shape)
     body = manifest.canonical(document)
     digest = manifest.digest(body)
@@ -180,6 +181,7 @@ def describe(
             if decision.fate.value == "left out"
         ],
         "shape": dict(shape.kinds),
+        "shape_queries": shape_queries(),
         "violations": [
             {"kind": one.entry.kind.lower(), "name": one.entry.name, "outcome": one.outcome}
             for one in proved.violations

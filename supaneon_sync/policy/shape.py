@@ -7,7 +7,7 @@ into functions and triggers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 Facts = Mapping[str, object]
@@ -19,6 +19,10 @@ class Shape:
     """Facts by kind of object (``index``, ``policy``, …) and name. JSON as it is."""
 
     kinds: Mapping[str, Objects]
+
+    def only(self, kinds: Iterable[str]) -> Shape:
+        """Return the shape with these kinds alone."""
+        return Shape({kind: self.kinds.get(kind, {}) for kind in kinds})
 
     def count(self, kind: str) -> int:
         """Return how many objects of a kind there are."""

@@ -5,9 +5,9 @@ Members of extensions are told by their extension's version.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
-from supaneon_sync.policy.facts import Grant
 from supaneon_sync.policy.shape import Facts, Shape
 from supaneon_sync.postgres.session import Parameters, Session
 
@@ -131,6 +131,33 @@ SELECT format('%I.%I', n.nspname, t.typname), jsonb_build_object('kind', t.typty
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 WHERE t.typtype IN ('e', 'd', 'r', 'm') AND {_USER} AND {_own("pg_type", "t.oid")}
 """
+_GRANTS = f"""
+WITH object (name, owner, acl) AS (
+  SELECT format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname),
+         c.relowner, c.relacl
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'S', 'v', 'm', 'f') AND {_OWN_TABLE}
+  UNION ALL
+  SELECT format('COLUMN %I.%I.%I', n.nspname, c.relname, a.attname), c.relowner, a.attacl
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE a.attnum > 0 AND NOT a.attisdropped AND {_OWN_TABLE}
+  UNION ALL
+  SELECT format('ROUTINE %s', p.oid::regprocedure), p.proowner,
+         coalesce(p.proacl, acldefault('f', p.proowner))
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {_USER} AND {_own("pg_proc", "p.oid")}
+  UNION ALL
+  SELECT format('TYPE %I.%I', n.nspname, t.typname), t.typowner, t.typacl
+  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE {_USER} AND {_own("pg_type", "t.oid")}
+  UNION ALL
+  SELECT format('SCHEMA %I', n.nspname), n.nspowner, n.nspacl
+  FROM pg_namespace n WHERE {_USER} AND {_own("pg_namespace", "n.oid")}
+)
+SELECT format('%s to %s%s', o.name, coalesce(quote_ident(r.rolname), 'PUBLIC'),
+              CASE WHEN x.is_grantable THEN ', with the right to pass it on' ELSE '' END),
+       jsonb_build_object('privileges', string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type))
+FROM object o CROSS JOIN LATERAL aclexplode(o.acl) x LEFT JOIN pg_roles r ON r.oid = x.grantee
+WHERE x.grantee <> o.owner GROUP BY 1
+"""
 _ROLES = """
 SELECT format('%%I', r.rolname), jsonb_build_object(
          'can log in', r.rolcanlogin, 'inherits', r.rolinherit, 'bypasses row security', r.rolbypassrls,
@@ -151,22 +178,23 @@ _QUERIES = {
     "policy": _POLICIES,
     "function": _FUNCTIONS,
     "type": _TYPES,
+    "grant": _GRANTS,
 }
 
 
-def read(session: Session, grants: Sequence[Grant], roles: Sequence[str]) -> Shape:
+def queries() -> dict[str, str]:
+    """Return a digest of each kind's query: facts that another version asked for are not comparable."""
+    texts = _QUERIES | {"role": _ROLES}
+    return {kind: hashlib.sha256(text.encode()).hexdigest()[:16] for kind, text in texts.items()}
+
+
+def read(session: Session, roles: Sequence[str]) -> Shape:
     """Return the shape of the session's database. ``roles`` are the roles that count.
 
-    ``grants`` are those of the same database's inventory. Raises NeonError when a catalog cannot be read.
+    Raises NeonError when a catalog cannot be read.
     """
-    kinds: dict[str, dict[str, Facts]] = {kind: dict(_rows(session, text)) for kind, text in _QUERIES.items()}
-    kinds["role"] = dict(_rows(session, _ROLES, (list(roles),)))
-    kinds["grant"] = {}
-    for one in grants:
-        option = ", with the right to pass it on" if one.grantable else ""
-        name = f"{one.target} to {one.grantee or 'PUBLIC'}{option}"
-        kinds["grant"][name] = {"privileges": ", ".join(one.privileges)}
-    return Shape(kinds)
+    kinds = {kind: dict(_rows(session, text)) for kind, text in _QUERIES.items()}
+    return Shape(kinds | {"role": dict(_rows(session, _ROLES, (list(roles),)))})
 
 
 def _rows(session: Session, statement: str, parameters: Parameters = None) -> list[tuple[str, Facts]]:

@@ -16,12 +16,13 @@ import pytest
 
 from supaneon_sync.errors import Cancelled, ConfigError, QuotaError, Refused
 from supaneon_sync.neon_client import BranchRequest
-from supaneon_sync.operations import drill_branches
+from supaneon_sync.operations import drill_branches, drill_records
 from supaneon_sync.operations.drilling import Drill, Subject
 from supaneon_sync.operations.restore_test import restore_test
 from supaneon_sync.operations.standby import opened
 from supaneon_sync.policy import names
 from supaneon_sync.policy.drill import Verdict
+from supaneon_sync.postgres import shape
 from supaneon_sync.report import manifest
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.run import Run, Stop
@@ -201,6 +202,11 @@ DAMAGE = (
         "sequences",
         "sequence billing.invoice_number is missing",
     ),
+    (
+        "SELECT lo_from_bytea(77, 'x'); ALTER LARGE OBJECT 77 OWNER TO neondb_owner",
+        "large objects",
+        "the large objects are not those",
+    ),
     ("CREATE TABLE public.stranger ()", "schema", "relation public.stranger is there and was not recorded"),
 )
 
@@ -212,6 +218,23 @@ def test_damage_to_a_backup_is_told_where_it_is(victim: Victim) -> None:
         assert any(words in text for text in told(outcome, where)), (words, told(outcome, where))
     assert outcome.outputs["drill-verdict"] == "failed"
     assert outcome.outputs["drill-branch"] in drills(victim.sandbox)
+
+
+def test_what_another_version_recorded_is_compared_as_far_as_both_asked_alike(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = shape.queries()
+    monkeypatch.setattr(drill_records, "shape_queries", lambda: asked | {"grant": "of another version"})
+    damage = "GRANT TRUNCATE ON public.labels TO PUBLIC; COMMENT ON TABLE public.labels IS 'x'"
+    outcome = victim.drill(damage)
+    assert told(outcome, "schema") == ["the schema as pg_dump reads it is not the one that was recorded"]
+    monkeypatch.setattr(drill_records, "__version__", "0.0.1")
+    time.sleep(1)
+    outcome = victim.drill()
+    assert outcome.verdict == "degraded"
+    assert told(outcome, "schema") == [
+        "grant: not compared, since another version of this tool recorded them"
+    ]
 
 
 def test_what_only_pg_dump_sees_is_told_too(victim: Victim) -> None:

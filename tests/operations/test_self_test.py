@@ -9,7 +9,8 @@ import pytest
 
 from supaneon_sync.errors import Refused
 from supaneon_sync.operations import self_test
-from supaneon_sync.operations.drill_areas import Body, Seen
+from supaneon_sync.operations.drill_areas import Seen
+from supaneon_sync.operations.drill_records import Records
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.comparing import branch_contents
@@ -53,7 +54,7 @@ def test_every_damage_is_caught_and_the_control_passes(world: Sandbox) -> None:
 def test_a_drill_that_does_not_look_is_told_by_name(
     world: Sandbox, monkeypatch: pytest.MonkeyPatch, blind: str, title: str
 ) -> None:
-    monkeypatch.setattr(Body, blind, lambda _: Seen("everything, it says"))
+    monkeypatch.setattr(Records, blind, lambda _: Seen("everything, it says"))
     only = tuple(damage for damage in self_test.DAMAGES if damage.case.title == title)
     assert only
     monkeypatch.setattr(self_test, "DAMAGES", only)
