@@ -176,7 +176,7 @@ class Pruning:
 
     def _delete(self, branch: Branch | None, name: str, reason: str) -> Removal:
         if branch is None:
-            return Removal(name, "gone", "somebody else removed it")
+            return Removal(name, "gone", "it was gone already")
         standby = self._standby
         try:
             existed = standby.client.delete_branch(standby.project.id, branch.id)
@@ -185,9 +185,7 @@ class Pruning:
         except SupaneonError as error:
             standby.run.stop.check()
             return Removal(name, "failed", error.message)
-        result = Removal(
-            name, "removed" if existed else "gone", reason if existed else "somebody else removed it"
-        )
+        result = Removal(name, "removed" if existed else "gone", reason if existed else "it was gone already")
         details = {"branch": branch.id, "reason": reason, "run": standby.run.url or ""}
         row = LedgerRow(standby.run.clock(), ledger.PRUNE, name, result.result, details)
         try:
@@ -233,9 +231,7 @@ def objections(fresh: Look, unit: Unit) -> dict[str, Removal]:
         return {}
     there = fresh.census.branches
     return {
-        name: Removal(name, "stays", why)
-        if name in there
-        else Removal(name, "gone", "somebody else removed it")
+        name: Removal(name, "stays", why) if name in there else Removal(name, "gone", "it was gone already")
         for name in unit.names
     }
 

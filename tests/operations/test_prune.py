@@ -293,7 +293,8 @@ def test_protected_pinned_serving_parent_and_used_backups_stay_and_say_so(sandbo
     note(sandbox, ledger.FAILOVER, called, "ready")
     child, over = names.failover(moments[3], NOW), names.ended_failover(names.failover(moments[1], NOW))
     sandbox.seed({"name": child, "parent_id": sandbox.branch(serving).id})
-    sandbox.seed({"name": over, "parent_id": sandbox.branch(pinned).id})
+    made = {"annotation": mark(moments[1], marks.FAILOVER)}
+    sandbox.seed({"name": over, "parent_id": sandbox.branch(pinned).id} | made)
     sandbox.seed({"name": "somebody-elses-child", "parent_id": sandbox.branch(parent).id})
     outcome = prune(sandbox, yes=True, keep_last=1, minimum=1)
     assert {
@@ -490,6 +491,7 @@ def test_a_lost_answer_to_a_removal_is_no_failure(sandbox: Sandbox) -> None:
     sandbox.inject({"kind": "drop-after-commit", "method": "DELETE", "path": "/branches/", "times": 2})
     outcome = prune(sandbox, yes=True, keep_last=3)
     assert outcome.verdict == "ok"
+    assert [plan_of(outcome)[name]["decision"] for name in old[:1:-1]] == ["gone", *["removed"] * 3]
     assert set(old) & sandbox.names() == set(old[:2])
 
 
