@@ -18,7 +18,7 @@ from supaneon_sync.postgres.dumping import dump_schema
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Fingerprint, Method, Seed, fingerprint
 from supaneon_sync.postgres.sequences import Reading
-from supaneon_sync.postgres.shape import queries as shape_queries
+from supaneon_sync.postgres.shape import asked_alike
 from supaneon_sync.postgres.shape import read as read_shape
 
 _COUNTED = (
@@ -52,19 +52,18 @@ class Records:
         )
 
     def _schema(self) -> Seen:
-        asked, ask = self._ground.manifest["shape_queries"], shape_queries()
-        same = [kind for kind in ask if asked.get(kind) == ask[kind]]
+        same, others = asked_alike(self._ground.manifest["shape_queries"])
         found = read_shape(self._ground.session, list(self._ground.manifest["roles"]))
         told = differences(Shape(self._ground.manifest["shape"]).only(same), found.only(same))
         digest, how = self._dump_digest()
         if digest not in ("", self._ground.manifest["schema"]["mirror"]) and not told:
             told = ("the schema as pg_dump reads it is not the one that was recorded",)
         found_all = list(findings(Gravity.DATA, told))
-        others = ", ".join(sorted(set(ask) - set(same)))
         if others:
-            how = f"another version of this tool recorded, and asked otherwise about: {others}; {how}"
+            kinds = ", ".join(others)
+            how = f"another version of this tool recorded, and asked otherwise about: {kinds}; {how}"
             if not digest:
-                text = f"{others}: not compared, since another version of this tool recorded them"
+                text = f"{kinds}: not compared, since another version of this tool recorded them"
                 found_all.append(Finding(Gravity.DEGRADED, text))
         counts = ", ".join(f"{found.count(kind)} {many}" for kind, many in _COUNTED)
         return Seen(f"{counts}; {how}", tuple(found_all))

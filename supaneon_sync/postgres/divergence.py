@@ -71,7 +71,7 @@ def read(session: Session) -> Side:
         tables={table.label: table for table in tables.values()},
         keys={tables[oid].label: columns for oid, columns in keys.items() if oid in tables},
         sequences=dict(session.query(_SEQUENCES)),
-        shape=read_shape(session, facts.grants, []),
+        shape=read_shape(session, []),
     )
 
 

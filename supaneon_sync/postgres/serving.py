@@ -16,6 +16,7 @@ from supaneon_sync.policy.facts import Inventory, Relation
 from supaneon_sync.policy.shape import Shape, differences
 from supaneon_sync.postgres import drilling, inventory
 from supaneon_sync.postgres.session import Session
+from supaneon_sync.postgres.shape import asked_alike
 from supaneon_sync.postgres.shape import read as read_shape
 from supaneon_sync.secret import Secret
 
@@ -57,10 +58,10 @@ def look(session: Session, document: Mapping[str, Any], seconds: float, clock: C
     """
     deadline = clock() + seconds
     with session.transaction("READ ONLY"):
-        facts = inventory.read(session)
-        found = read_shape(session, facts.grants, document["roles"])
-    recorded = Shape(document["shape"])
-    wrong = [text for text in differences(recorded, found) if not _is_login(text)]
+        found = read_shape(session, document["roles"])
+    kinds, _ = asked_alike(document["shape_queries"])
+    recorded = Shape(document["shape"]).only(kinds)
+    wrong = [text for text in differences(recorded, found.only(kinds)) if not _is_login(text)]
     tables = sorted(document["tables"], key=lambda table: int(table["rows"]))
     counted, rows, miscounts = _count(session, tables, deadline, clock)
     return Look(

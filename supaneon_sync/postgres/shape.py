@@ -6,7 +6,7 @@ Members of extensions are told by their extension's version.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from supaneon_sync.policy.shape import Facts, Shape
 from supaneon_sync.postgres.session import Parameters, Session
@@ -186,6 +186,13 @@ def queries() -> dict[str, str]:
     """Return a digest of each kind's query: facts that another version asked for are not comparable."""
     texts = _QUERIES | {"role": _ROLES}
     return {kind: hashlib.sha256(text.encode()).hexdigest()[:16] for kind, text in texts.items()}
+
+
+def asked_alike(recorded: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return the kinds that can be compared with a manifest's ``shape_queries``, and those that cannot."""
+    now = queries()
+    same = [kind for kind in now if recorded.get(kind) == now[kind]]
+    return same, sorted(now.keys() - set(same))
 
 
 def read(session: Session, roles: Sequence[str]) -> Shape:

@@ -224,7 +224,7 @@ def test_what_another_version_recorded_is_compared_as_far_as_both_asked_alike(
     victim: Victim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = shape.queries()
-    monkeypatch.setattr(drill_records, "shape_queries", lambda: asked | {"grant": "of another version"})
+    monkeypatch.setattr(shape, "queries", lambda: asked | {"grant": "of another version"})
     damage = "GRANT TRUNCATE ON public.labels TO PUBLIC; COMMENT ON TABLE public.labels IS 'x'"
     outcome = victim.drill(damage)
     assert told(outcome, "schema") == ["the schema as pg_dump reads it is not the one that was recorded"]
