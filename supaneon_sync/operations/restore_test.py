@@ -134,7 +134,8 @@ def _outcome(done: _Done, run: Run) -> Outcome:
     if done.seen.manifest is not None:
         outputs |= {"tables": str(len(tables)), "rows": str(sum(one["rows"] for one in tables))}
     if done.kept and done.doors:
-        outputs |= handover.connection(done.doors)
+        door = done.doors.for_application(done.doors.direct)
+        outputs["drill-uri-without-password"] = door.without_password()
     answered = done.seen.seconds_to_answer
     return Outcome(
         operation="restore-test",

@@ -93,6 +93,8 @@ def self_test(settings: Settings, run: Run) -> Outcome:
         quiet = replace(run, progress=_Quiet(run.progress))
         standby = Standby(outer.client, outer.project, replace(settings, max_age=None, checks=()), quiet)
         backup = standby.choose(settings.backup, newest=True)
+        for note in drill_branches.sweep(standby):
+            run.progress.note(note)
         run.progress.step(f"Drill an untouched branch of {backup.name}")
         alarm = _Alarm(standby, backup, run.progress)
         control, tried = alarm.untouched()

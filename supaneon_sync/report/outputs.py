@@ -47,6 +47,7 @@ OUTPUTS: tuple[Output, ...] = (
     Output("age-seconds", "Age of that moment in seconds.", ONE_BACKUP),
     Output("drill-verdict", "Result of the backup's last drill: passed, failed or never.", ONE_BACKUP),
     Output("drill-branch", "The drill's branch, where it was kept for inspection.", ("restore-test",)),
+    Output("drill-uri-without-password", "URI of that branch without its password.", ("restore-test",)),
     Output(
         "connection-uri",
         "URI of the backup with its password. Masked. GitHub drops it from job outputs: call resolve in the "

@@ -250,7 +250,7 @@ def test_a_failed_drill_is_kept_for_good_and_condemns_its_backup_until_one_passe
             return standby.choose(victim.name).backup.healthy
 
     first = victim.drill("UPDATE public.labels SET name = name || '!' WHERE ctid = '(0,1)'").outputs
-    assert first["connection-uri-without-password"].startswith("postgresql://neondb_owner@ep-")
+    assert first["drill-uri-without-password"].startswith("postgresql://neondb_owner@ep-")
     assert world.branch(first["drill-branch"]).expires_at is None
     assert not healthy()
     time.sleep(1)  # branches are named by the second
