@@ -119,7 +119,7 @@ WITH objects (catalog, oid, target, owner, acl, kind, attribute) AS (
     SELECT FROM pg_depend m WHERE m.deptype = 'e' AND m.classid = o.catalog AND m.objid = o.oid)
 ), held AS (
   SELECT o.catalog, o.oid, o.target, coalesce(r.rolname::text, '') AS grantee,
-         x.is_grantable AND x.grantee <> o.owner AS is_grantable, x.privilege_type || o.attribute AS privilege
+         x.is_grantable OR x.grantee = o.owner AS is_grantable, x.privilege_type || o.attribute AS privilege
   FROM effective o CROSS JOIN LATERAL aclexplode(o.held) x LEFT JOIN pg_roles r ON r.oid = x.grantee
   WHERE (x.grantee <> o.owner OR o.owner IN (SELECT oid FROM custom)) AND (x.grantee = 0 OR r.oid IS NOT NULL)
 )
