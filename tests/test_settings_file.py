@@ -80,4 +80,5 @@ def test_a_broken_file_is_never_quoted(tmp_path: Path, text: str | bytes) -> Non
 
 def test_the_list_of_checks_is_the_one_that_a_file_may_hold(tmp_path: Path) -> None:
     (tmp_path / "mine.yml").write_text("checks:\n  - name: orders\n    sql: SELECT 1\n    expect: 1\n")
-    assert read(Path("mine.yml"), tmp_path) == {"checks": [{"name": "orders", "sql": "SELECT 1", "expect": 1}]}
+    found = read(Path("mine.yml"), tmp_path)
+    assert found == {"checks": [{"name": "orders", "sql": "SELECT 1", "expect": 1}]}

@@ -64,7 +64,9 @@ def outcome(census: Census, settlement: Settlement, done: tuple[Removal, ...], a
         verdict="incomplete" if failed else "ok" if asked.acting or not _any_due(settlement) else "planned",
         headline=_headline(asked, len(backups), removed, failed),
         facts=_facts(census, rows, asked, ends, left),
-        tables=(Table("Plan", ("branch", "decision", "drill", "size", "why"), _cells(rows), frozenset(("size",))),),
+        tables=(
+            Table("Plan", ("branch", "decision", "drill", "size", "why"), _cells(rows), frozenset(("size",))),
+        ),
         notes=tuple(_notes(settlement, done, asked)),
         outputs={
             "backups": str(left),
