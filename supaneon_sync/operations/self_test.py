@@ -11,6 +11,7 @@ from functools import partial
 from supaneon_sync.errors import DataDiffers, SupaneonError
 from supaneon_sync.neon_client import Branch
 from supaneon_sync.operations import drill_branches
+from supaneon_sync.operations.drill_areas import PURPOSE
 from supaneon_sync.operations.drilling import Drill, Examination, Subject
 from supaneon_sync.operations.standby import Standby, StandingBackup, opened
 from supaneon_sync.policy import names
@@ -154,7 +155,7 @@ class _Alarm:
     def _spoil(self, branch: Branch, damage: _Damage) -> str:
         door = self._standby.doors(branch).direct
         where = names.HOUSE_DATABASE if damage.in_house else None
-        with self._standby.connect(door, "self-test", database=where) as session:
+        with self._standby.connect(door, f"{PURPOSE} self-test", database=where) as session:
             if damage.in_house:
                 return damage.spoil(session, [])
             with session.transaction("READ ONLY"):

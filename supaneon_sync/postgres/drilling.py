@@ -29,6 +29,9 @@ _CORRUPT = ("XX001", "XX002")
 _SCHEMA = "supaneon_drill"
 """Made on the drill's own throw-away branch alone."""
 
+REACHING_OUT = frozenset({"dblink", "http", "pg_net", "postgres_fdw", "wrappers"})
+"""Extensions by which a trigger can act on other servers, beyond what a rollback takes back."""
+
 _GUARDED = """
 SELECT n.nspname, c.relname, r.rolname,
        EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('*', 'r')
@@ -119,18 +122,20 @@ def visible(session: Session, one: Guarded) -> bool:
         )
 
 
-def write(session: Session, table: Relation) -> str:
+def write(session: Session, table: Relation, *, still: bool = False) -> str:
     """Write one row of the table to itself and take it back; return what refused that, '' if nothing.
 
-    An empty table is offered a row of defaults. A refusal by the table's own constraints or triggers is
-    no fault: the write got as far as on the primary. Raises NeonError where the server itself cannot
-    write, and QuotaError where it is full.
+    ``still`` keeps the table's triggers from firing. An empty table is offered a row of defaults. A
+    refusal by the table's own constraints or triggers is no fault: the write got as far as on the
+    primary. Raises NeonError where the server itself cannot write, and QuotaError where it is full.
     """
     name = sql.Identifier(table.schema, table.name)
     free = [c.name for c in table.columns if not c.generated and c.identity != "a"]
     try:
         with _attempt(session):
             session.execute(sql.SQL("SET LOCAL search_path = ") + sql.SQL(APPLICATION_PATH))
+            if still:
+                session.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(name))
             row = session.query(sql.SQL("SELECT ctid::text FROM ONLY {} LIMIT 1").format(name))
             if row and free:
                 session.execute(

@@ -377,6 +377,16 @@ def test_a_trigger_that_fails_on_the_copy_degrades_and_one_that_refuses_does_not
     assert told(outcome, "writes") == ["a write to public.profiles is refused (3F000 invalid_schema_name)"]
 
 
+def test_triggers_stay_still_where_they_could_reach_another_server(victim: Victim) -> None:
+    outcome = victim.drill(
+        "CREATE EXTENSION dblink; CREATE FUNCTION public.broken() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN PERFORM net.post(); RETURN NEW; END$$; CREATE TRIGGER broken BEFORE UPDATE ON"
+        " public.profiles FOR EACH ROW EXECUTE FUNCTION public.broken()"
+    )
+    assert told(outcome, "writes") == []
+    assert "triggers kept from firing, since dblink could" in area(outcome, "writes")["tested"]
+
+
 def test_an_index_that_lacks_a_row_is_found_where_amcheck_may_be_used(victim: Victim) -> None:
     outcome = victim.drill(
         "CREATE SCHEMA looking; CREATE EXTENSION amcheck SCHEMA looking;"
