@@ -18,6 +18,7 @@ from supaneon_sync import setting
 from supaneon_sync.errors import ConfigError
 from supaneon_sync.policy import checks
 from supaneon_sync.policy.checks import Check
+from supaneon_sync.policy.scope import TableName
 from supaneon_sync.secret import Secret
 from supaneon_sync.setting import Setting, unknown
 from supaneon_sync.values import (
@@ -27,6 +28,8 @@ from supaneon_sync.values import (
     parse_path,
     parse_positive,
     parse_primary,
+    parse_schemas,
+    parse_tables,
     parse_zone,
 )
 
@@ -212,6 +215,25 @@ class Settings:
         100,
         verbs=RETAINING,
         help="The most backups that one run removes, oldest first.",
+    )
+    include_schemas: tuple[str, ...] | None = setting.row(
+        "schemas",
+        parse_schemas,
+        verbs=("backup",),
+        help="Copy these schemas alone, with commas between them; odd names in double quotes. "
+        "Default: the whole database.",
+    )
+    exclude_schemas: tuple[str, ...] | None = setting.row(
+        "schemas",
+        parse_schemas,
+        verbs=("backup",),
+        help="Leave these schemas out, with commas between them.",
+    )
+    exclude_table_data: tuple[TableName, ...] | None = setting.row(
+        "tables",
+        parse_tables,
+        verbs=("backup",),
+        help="Copy these tables without their rows (schema.table, with commas between them).",
     )
     time_zone: str = setting.row(
         "time zone",

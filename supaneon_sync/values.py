@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from supaneon_sync.policy import names
+from supaneon_sync.policy.scope import TableName
 from supaneon_sync.secret import Secret
 
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -94,6 +95,35 @@ def parse_path(value: object) -> Path:
         return Path(parse_text(value)).expanduser()
     except RuntimeError as error:
         raise ValueError("must be a path whose ~user exists on this machine") from error
+
+
+_PART = r'(?:"(?:[^"]|"")+"|[^\s",.]+)'
+
+
+def parse_schemas(value: object) -> tuple[str, ...]:
+    """Return the names of a list with commas; odd ones in double quotes, as in SQL. Case counts."""
+    items = _items(parse_text(value), _PART)
+    if items is None:
+        raise ValueError("must be schemas with commas between them, odd names in double quotes")
+    return tuple(_unquoted(item) for item in items)
+
+
+def parse_tables(value: object) -> tuple[TableName, ...]:
+    """Return the tables of a list with commas, each with its schema; odd names in double quotes."""
+    items = _items(parse_text(value), rf"{_PART}\.{_PART}")
+    if items is None:
+        raise ValueError("must be tables with commas between them, each as schema.table")
+    parts = [re.findall(_PART, item) for item in items]
+    return tuple(TableName(_unquoted(schema), _unquoted(table)) for schema, table in parts)
+
+
+def _items(text: str, item: str) -> list[str] | None:
+    whole = re.fullmatch(rf"\s*{item}(?:\s*,\s*{item})*\s*", text)
+    return re.findall(item, text) if whole else None
+
+
+def _unquoted(part: str) -> str:
+    return part[1:-1].replace('""', '"') if part.startswith('"') else part
 
 
 def parse_zone(value: object) -> str:

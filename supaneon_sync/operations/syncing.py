@@ -13,7 +13,8 @@ from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import portability
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Inventory, Relation
-from supaneon_sync.policy.portability import Plan
+from supaneon_sync.policy.plan import Plan
+from supaneon_sync.policy.scope import Scope
 from supaneon_sync.postgres import deferring, inventory, large_objects, mirror, restore, roles, sequences
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.clients import Clients
@@ -93,7 +94,7 @@ def _attempt(workshop: Workshop, attempt: int) -> Proved:
         workshop.held.house.forget_manifest()
         locale_notes = _schema_before_rows(workshop, plan, source.inventory)
         copied = _rows(workshop, plan, source.snapshot, seed)
-        objects = _large_objects(workshop, source)
+        objects = _large_objects(workshop, plan, source)
     with workshop.phase("sequences"), workshop.on_primary("sequences") as reader:
         readings = sequences.read(reader, plan.sequences)
     violations, refused = _schema_after_rows(workshop, plan, readings)
@@ -133,10 +134,21 @@ def _source(workshop: Workshop) -> Iterator[_Source]:
                 facts = inventory.read(holder)
                 source = _Source(taken, Archive((), "", ""), facts)
                 _check_fit(workshop, source)
-                source = replace(source, archive=workshop.dump_primary(taken.name))
+                facts = inventory.scoped(holder, facts, _scope(workshop))
+                archive = workshop.dump_primary(taken.name, facts.outside)
+                source = replace(source, archive=archive, inventory=facts)
             yield source
         finally:
             workshop.held.keeper.drop(holder)
+
+
+def _scope(workshop: Workshop) -> Scope:
+    settings = workshop.settings
+    return Scope(
+        include=settings.include_schemas or (),
+        exclude=settings.exclude_schemas or (),
+        rowless=settings.exclude_table_data or (),
+    )
 
 
 def _check_fit(workshop: Workshop, source: _Source) -> None:
@@ -160,12 +172,15 @@ def _plan(workshop: Workshop, source: _Source) -> Plan:
         source.archive.entries,
         source.inventory,
         workshop.held.target,
+        scope=_scope(workshop),
         include_auth_sessions=workshop.settings.include_auth_sessions,
     )
     if plan.blockers:
         raise Refused(
-            "The target lacks extensions that rows depend on: " + "; ".join(plan.blockers[:10]) + ".",
-            remedy="A copy without them would be none. Ask Neon for them, or drop what needs them.",
+            f"A copy would not hold what the primary holds: {'; '.join(plan.blockers[:20])}.",
+            remedy="Bring along what is needed (include-schemas, exclude-table-data), or drop what needs it."
+            " An extension that Neon does not offer cannot be brought.",
+            blockers=plan.blockers,
         )
     return plan
 
@@ -199,12 +214,12 @@ def _rows(workshop: Workshop, plan: Plan, snapshot: Snapshot, seed: Seed) -> tup
     return tuple(results[table] for table in plan.tables)
 
 
-def _large_objects(workshop: Workshop, source: _Source) -> tuple[LargeObject, ...]:
+def _large_objects(workshop: Workshop, plan: Plan, source: _Source) -> tuple[LargeObject, ...]:
     def task(sessions: Sessions, group: Group) -> tuple[LargeObject, ...]:
         workshop.held.keeper.check()
         return large_objects.transfer(sessions[0], sessions[1], group, source.snapshot)
 
-    if not source.inventory.large_objects:
+    if not plan.large_objects:
         return ()
     title = f"Copy {source.inventory.large_objects} large objects"
     with workshop.phase("large objects", title):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -81,14 +81,14 @@ class Workshop:
             target.execute(f"SET search_path = {restore.APPLICATION_PATH}")
             yield source, target
 
-    def dump_primary(self, snapshot: str) -> Archive:
-        """Return the primary's schema as the snapshot shows it."""
+    def dump_primary(self, snapshot: str, without: Iterable[str] = ()) -> Archive:
+        """Return the primary's schema as the snapshot shows it, ``without`` some schemas."""
         return dumping.dump_schema(
             self._primary,
             Side.PRIMARY,
             self.client,
             stop=self.run.stop,
-            snapshot=snapshot,
+            part=dumping.Part(snapshot, tuple(sorted(without))),
             lock_wait=self.settings.lock_wait,
         )
 

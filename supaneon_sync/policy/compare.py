@@ -29,7 +29,8 @@ def differences(
 
     ``excused`` are entries that the primary's own rows violate; a check among them needs the table or
     domain whose text holds it on the primary. Across majors, kinds that servers word differently are
-    compared by presence alone.
+    compared by presence alone; so is what comes from the catalogs instead of the archive (its dump id is
+    below nought).
     """
     spared, extra = _spared(plan, excused)
     wanted = {entry.identity: entry for entry in plan.kept() if not _ignored(entry)}
@@ -43,7 +44,7 @@ def differences(
     ]
     for identity, entry in wanted.items():
         exact = same_major or identity[0] not in _HOLDS_QUERIES
-        if identity not in found or identity in spared or not exact:
+        if identity not in found or identity in spared or not exact or entry.dump_id < 0:
             continue
         text, planned = found[identity].definition, entry.definition
         if (entry.catalog, entry.oid) in lasting and text != planned:

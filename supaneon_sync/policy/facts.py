@@ -132,6 +132,35 @@ class MemberTable:
 
 
 @dataclass(frozen=True)
+class Need:
+    """Something in a schema that is left out, on which something that is kept leans."""
+
+    object: ObjectId
+    label: str
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A function in a schema that is left out, with the definition that would make it again."""
+
+    object: ObjectId
+    schema_oid: int
+    schema: str
+    name: str
+    arguments: str
+    definition: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A foreign key: its name, and the OIDs of the tables that refer and are referred to."""
+
+    name: str
+    child: int
+    parent: int
+
+
+@dataclass(frozen=True)
 class Locale:
     """How a database compares and stores text."""
 
@@ -151,6 +180,8 @@ class Inventory:
     functions whose owner's rights decide what they may do, by owner. ``callers``: functions whose text
     names a schema of the platform, by that schema. ``schemas``: every schema's owner.
     ``search_path``: the one that the application's sessions find, as the server stores it.
+    ``outside``: the schemas that the scope leaves out; ``needs``: what objects lean on in there;
+    ``helpers``: the functions among that.
     """
 
     database: str
@@ -179,6 +210,12 @@ class Inventory:
     callers: Mapping[ObjectId, str] = field(default_factory=dict)
     schemas: Mapping[str, str] = field(default_factory=dict)
     search_path: str = ""
+    references: tuple[Reference, ...] = ()
+    partition_of: Mapping[int, int] = field(default_factory=dict)
+    extension_schemas: frozenset[str] = frozenset()
+    outside: frozenset[str] = frozenset()
+    needs: Mapping[ObjectId, tuple[Need, ...]] = field(default_factory=dict)
+    helpers: tuple[Helper, ...] = ()
 
 
 @dataclass(frozen=True)

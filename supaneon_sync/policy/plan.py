@@ -57,7 +57,8 @@ class Plan:
     """Everything that is to happen to the schema, and which tables' rows go along.
 
     ``checks`` are made after the rows; ``routines`` get the application's search_path while the copy is
-    made. ``degraded`` says in what way the copy will be less than the primary.
+    made. ``large_objects`` says whether there are any to bring, ``degraded`` in what way the copy will be
+    less than the primary.
     """
 
     decisions: tuple[Decision, ...]
@@ -71,6 +72,7 @@ class Plan:
     checks: tuple[Check, ...]
     routines: tuple[Routine, ...]
     settings: tuple[StoredSetting, ...]
+    large_objects: bool
     notes: tuple[str, ...]
     degraded: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()

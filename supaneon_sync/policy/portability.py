@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from supaneon_sync.policy import scope as scoping
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Grant, Inventory, ObjectId, Relation, StoredSetting, Target
 from supaneon_sync.policy.plan import Decision, Fate, NewRole, Plan, kept, left_out
@@ -20,6 +21,7 @@ from supaneon_sync.policy.platform import (
     is_platform_role,
 )
 from supaneon_sync.policy.rules import judge
+from supaneon_sync.policy.scope import Scope
 
 __all__ = ["APPLICATION_PATH", "Decision", "Fate", "NewRole", "Plan", "decide", "kept"]
 
@@ -36,13 +38,19 @@ change who a session is or keep the copy from taking traffic."""
 
 
 def decide(
-    entries: Iterable[Entry], inventory: Inventory, target: Target, *, include_auth_sessions: bool = False
+    entries: Iterable[Entry],
+    inventory: Inventory,
+    target: Target,
+    *,
+    scope: Scope = Scope(),  # noqa: B008 frozen
+    include_auth_sessions: bool = False,
 ) -> Plan:
     """Return the plan for a primary's archive on a target.
 
     Raises ValueError that names the kind when an entry is of a kind this table does not know.
     """
-    decisions, blockers = _decisions(entries, inventory, target)
+    helpers = scoping.helpers(inventory)
+    decisions, blockers = _decisions((*helpers, *entries), inventory, target)
     there = {(d.entry.catalog, d.entry.oid): d.entry for d in decisions if d.made is not None}
     relations = [
         inventory.relations[oid]
@@ -50,7 +58,12 @@ def decide(
         if catalog == _RELATION and oid in inventory.relations
     ]
     tables, rowless = _rows(relations, include_auth_sessions)
-    grants = _grants(there, inventory)
+    asked = [table for table in tables if scoping.without_rows(table, scope, inventory)]
+    tables = tuple(table for table in tables if table not in asked)
+    rowless += tuple((table, "exclude-table-data names it") for table in asked)
+    dangling = scoping.dangling(inventory, tables, scope)
+    large_objects = bool(inventory.large_objects) and not scope.include
+    grants = _grants(there, inventory, large_objects)
     roles = _roles(there.values(), grants, inventory, target)
     return Plan(
         decisions=decisions,
@@ -64,9 +77,10 @@ def decide(
         checks=tuple(check for check in inventory.checks if check.object in there),
         routines=tuple(routine for routine in inventory.routines if routine.object in there),
         settings=_settings(inventory.settings, roles),
+        large_objects=large_objects,
         notes=_notes(there, inventory, target),
         degraded=_degraded(inventory, target, roles),
-        blockers=blockers,
+        blockers=(*blockers, *(f"{text}, whose rows are not copied" for text in dangling)),
     )
 
 
@@ -75,9 +89,18 @@ def _decisions(
 ) -> tuple[tuple[Decision, ...], tuple[str, ...]]:
     decisions: dict[int, Decision] = {}
     blockers: list[str] = []
+    entries = tuple(entries)
+    borrowed = {(entry.catalog, entry.oid) for entry in entries if entry.dump_id < 0}
     for raw in entries:
         entry = _placed(raw, decisions)
         decision = judge(entry, inventory, target)
+        gaps = scoping.missing(entry, inventory, borrowed)
+        if gaps and decision.made is not None:
+            gap = min(gaps, key=lambda need: (not need.label.startswith("table "), need.label))
+            reason = f"needs {gap.label}, in a schema that is left out"
+            decision = left_out(entry, reason, told=True)
+            if scoping.is_hard(entry):
+                blockers.append(f"{_named(entry)} {reason}")
         causes = [
             decisions[need]
             for need in sorted(entry.needs)
@@ -134,17 +157,22 @@ def _rows(
     return tuple(tables), tuple(rowless)
 
 
-def _grants(there: Mapping[ObjectId, Entry], inventory: Inventory) -> tuple[Grant, ...]:
+def _grants(there: Mapping[ObjectId, Entry], inventory: Inventory, large_objects: bool) -> tuple[Grant, ...]:
     return tuple(
         grant
         for grant in inventory.grants
         if not is_platform_role(grant.grantee)
-        and (grant.object in there or grant.target.startswith("LARGE OBJECT") or grant.target == _PUBLIC)
+        and (
+            grant.object in there
+            or (large_objects and grant.object[0] == _LARGE_OBJECT)
+            or (grant.target == _PUBLIC and "public" not in inventory.outside)
+        )
         and grant.object not in inventory.extension_members
     )
 
 
 _PUBLIC = "SCHEMA public"
+_LARGE_OBJECT = 2613
 
 
 def _roles(
@@ -191,6 +219,8 @@ def _degraded(inventory: Inventory, target: Target, roles: tuple[NewRole, ...]) 
 
 def _notes(there: Mapping[ObjectId, Entry], inventory: Inventory, target: Target) -> tuple[str, ...]:
     notes = []
+    if inventory.outside:
+        notes.append(f"Schemas left out because the settings say so: {', '.join(sorted(inventory.outside))}.")
     lasting = sorted(r.label for r in inventory.routines if r.lasting and r.object in there)
     if lasting and target.major >= 17:
         notes.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,16 +22,27 @@ _CHANGED = re.compile(
 )
 
 
+@dataclass(frozen=True)
+class Part:
+    """What of a database is looked at: as an exported snapshot shows it, without some schemas."""
+
+    snapshot: str | None = None
+    without: tuple[str, ...] = ()
+
+
+WHOLE = Part()
+
+
 def dump_schema(
     where: Conninfo,
     side: Side,
     client: Clients,
     *,
     stop: Stop,
-    snapshot: str | None = None,
+    part: Part = WHOLE,
     lock_wait: timedelta = timedelta(minutes=2),
 ) -> Archive:
-    """Return the schema of a database, read in ``snapshot`` if one is named.
+    """Return the schema of a database, or of a part of it.
 
     Raises PrimaryError or NeonError when pg_dump fails or says anything that is not expected; an
     archive that it leaves behind then is never read.
@@ -58,10 +70,16 @@ def dump_schema(
             f"--lock-wait-timeout={int(lock_wait.total_seconds() * 1000)}",
             f"--file={path}",
         ]
-        if snapshot is not None:
-            arguments.append(f"--snapshot={snapshot}")
+        if part.snapshot is not None:
+            arguments.append(f"--snapshot={part.snapshot}")
+        arguments += [f"--exclude-schema={_pattern(schema)}" for schema in part.without]
         clients.run(arguments, environment=_environment(where, client), stop=stop, failure=failure)
         return archive.read(path)
+
+
+def _pattern(name: str) -> str:
+    """Return the pattern that matches exactly this name (psql's rules: nothing is special in quotes)."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _environment(where: Conninfo, client: Clients) -> Mapping[str, str]:

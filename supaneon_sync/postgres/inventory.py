@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
+from supaneon_sync.errors import ConfigError
 from supaneon_sync.policy.facts import Column, Grant, Inventory, Locale, ObjectId, Relation, Role
-from supaneon_sync.postgres import traps
+from supaneon_sync.policy.scope import Scope
+from supaneon_sync.postgres import outside, traps
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.traps import CUSTOM_ROLE
 from supaneon_sync.postgres.traps import USER_SCHEMA as _USER_SCHEMA
@@ -169,7 +172,21 @@ def read(session: Session) -> Inventory:
         database_settings=tuple(setting for role, setting in settings if not role),
         role_settings=tuple((role, setting) for role, setting in settings if role),
         **traps.read(session),
+        **outside.ties(session),
     )
+
+
+def scoped(session: Session, facts: Inventory, scope: Scope) -> Inventory:
+    """Return the facts with what a scope that leaves schemas out needs to know besides.
+
+    Raises ConfigError that lists every name in the scope that the primary does not have.
+    """
+    problems = scope.problems(facts)
+    if problems:
+        raise ConfigError(f"The scope does not fit the primary: {'; '.join(problems)}.", problems=problems)
+    schemas = [name for name in facts.schemas if not name.startswith("pg_") and name != "information_schema"]
+    left_out = scope.outside(schemas, facts.extension_schemas)
+    return replace(facts, **outside.read(session, left_out)) if left_out else facts
 
 
 def _relation(row: tuple[Any, ...]) -> Relation:
