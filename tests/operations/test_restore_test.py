@@ -586,3 +586,14 @@ def test_no_row_value_and_no_secret_comes_out(victim: Victim, tmp_path: Path) ->
         assert password is not None
         assert password not in text
         assert world.environment["NEON_API_KEY"] not in text
+
+
+@pytest.mark.parametrize(("source", "target"), [(15, 15), (15, 16), (17, 18)])
+def test_a_drill_passes_on_every_major(
+    make_sandbox: Callable[..., Sandbox], source: int, target: int
+) -> None:
+    sandbox = make_sandbox(primary="sample", primary_major=source, major=target, rows_scale=0.05)
+    perform(sandbox, "backup")
+    outcome = drill(sandbox)
+    assert outcome.verdict == "pass", [told(outcome, name) for name in ("schema", "rows", "writes")]
+    assert f"PostgreSQL {target}" in area(outcome, "connection")["tested"]
