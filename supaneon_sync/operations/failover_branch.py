@@ -99,6 +99,10 @@ class Cutting:
             raise
         except QuotaError as error:
             raise _no_room(error, self.order) from error
+        except NeonError as error:
+            if self.order.rehearsal:
+                self._forget(str(error.evidence.get("branch_id") or ""))
+            raise
 
     def _without_sizes(self, error: SupaneonError) -> None:
         settings = self.standby.settings

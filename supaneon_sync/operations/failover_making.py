@@ -13,14 +13,13 @@ from typing import Any
 from supaneon_sync.errors import DataDiffers, NeonError, Refused
 from supaneon_sync.neon_client import Branch, Endpoint
 from supaneon_sync.operations.failover_branch import Cutting
+from supaneon_sync.operations.failover_password import OwnPassword, is_shut
 from supaneon_sync.operations.standby import Doors, Standby, StandingBackup
-from supaneon_sync.policy import failover, marks, names
+from supaneon_sync.policy import failover, marks
 from supaneon_sync.policy.failover import Sight, Step
-from supaneon_sync.postgres import drilling, serving
+from supaneon_sync.postgres import serving
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.serving import Look
-from supaneon_sync.postgres.session import Session
-from supaneon_sync.secret import Secret
 
 QUICK = 2.0
 """Seconds for counting rows before the branch is handed out."""
@@ -50,11 +49,14 @@ class Making:
 
     cutting: Cutting
     seconds: dict[str, float] = field(default_factory=dict)
-    _password: Secret | None = None
+    _own_password: OwnPassword = field(init=False)
     _doors: Doors | None = None
     _application: Doors | None = None
     _document: Mapping[str, Any] = field(default_factory=dict)
     _look: Look | None = None
+
+    def __post_init__(self) -> None:
+        self._own_password = OwnPassword(self.cutting)
 
     def serve(self) -> Served:
         """Do what is left to do until the branch has answered a query; return it.
@@ -114,7 +116,7 @@ class Making:
             Step.CREATE: self.cutting.create,
             Step.READY: self.cutting.await_ready,
             Step.PROTECT: self.cutting.protect,
-            Step.PASSWORD: self._renew_password,
+            Step.PASSWORD: self._own_password.settle,
             Step.PROVE: self._prove,
             Step.CHECK: self._check,
             Step.ROLE: self._let_role_in,
@@ -122,73 +124,15 @@ class Making:
             Step.SERVE: self._serve,
         }
 
-    # --- the password
-
-    def _renew_password(self) -> None:
-        """Give the owner role a password of its own on this branch, unless it has one already."""
-        session = None if self._has_own_password() else self._turn()
-        if session is None:
-            return
-        standby = self._standby
-        with session:
-            if self._has_own_password():
-                return
-            role = standby.settings.neon_db_user
-            made = standby.client.reset_password(standby.project.id, self._branch.id, role)
-            standby.run.progress.secret(made.reveal())
-            self._password = made
-
-    def _has_own_password(self) -> bool:
-        """Say whether the password differs from the backup's, as far as Neon tells passwords."""
-
-        def told(branch: Branch) -> Secret | None:
-            standby = self._standby
-            return standby.client.reveal_password(
-                standby.project.id, branch.id, standby.settings.neon_db_user
-            )
-
-        now = told(self._branch)
-        return now is not None and now != told(self._source.branch)
-
-    def _turn(self) -> Session | None:
-        """Return a session on the branch that holds the turn to prepare it; None where there is no need.
-
-        Another call's new password ends our sessions and our password; so this begins again.
-        """
-        run, patience = self._standby.run, self._standby.settings.operation_timeout.total_seconds()
-        deadline = run.monotonic() + patience
-        while True:
-            try:
-                door = self._read_doors().direct
-                session = self._standby.connect(door, "failover", database=names.HOUSE_DATABASE)
-                if serving.take_turn(session, run.stop.wait, lambda: run.monotonic() > deadline):
-                    return session
-                session.close()
-                raise NeonError("Another call is preparing the failover branch.", remedy="Run it again.")
-            except NeonError as error:
-                if self._has_own_password():
-                    return None
-                if not drilling.lost(error) or run.monotonic() > deadline:
-                    raise
-                run.stop.wait(0.3)
-
     # --- proof, look, role, name
-
-    def _read_doors(self) -> Doors:
-        found = self._standby.doors(self._branch)
-        if self._password is None:
-            return found
-        return Doors(
-            replace(found.direct, password=self._password), replace(found.pooled, password=self._password)
-        )
 
     def _way(self) -> Doors:
         if self._doors is None:
-            self._doors = self._read_doors()
+            self._doors = self._own_password.doors()
         return self._doors
 
     def _prove(self) -> None:
-        self._doors = self._read_doors()
+        self._doors = self._own_password.doors()
         self._document = prove(self._standby, self._source, self._branch, self._doors.direct)
 
     def _check(self) -> None:
@@ -245,7 +189,7 @@ class Making:
             with self._standby.connect(door, "first query") as session:
                 role = serving.serves(session)
         except NeonError as error:
-            if self._application is None or "password" not in error.message:
+            if self._application is None or not is_shut(error):
                 raise
             raise Refused(
                 f"The role {door.user} could log in before, with a password that this tool does not know.",

@@ -19,6 +19,8 @@ from supaneon_sync.secret import Secret
 
 LINES = 20
 """How many of its last lines are kept. The doors hide every secret in them that is known."""
+LONGEST = 2000
+"""A longer line is left out, not cut: of a secret that was cut in two, neither half would be known."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def _drain(stream: IO[bytes] | None, said: deque[str]) -> None:
     if stream is not None:
         with stream:
             for line in stream:
-                said.append(line.decode(errors="replace").rstrip()[:500])
+                text = line.decode(errors="replace").rstrip()
+                said.append(text if len(text) <= LONGEST else f"(a line of {len(text)} characters)")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
