@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from supaneon_sync.neon_client import Branch, Endpoint
-from supaneon_sync.operations.standby import Standby, StandingBackup
+from supaneon_sync.operations.standby import Standby
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.backups import Backup, Hold
 from supaneon_sync.policy.marks import Mark

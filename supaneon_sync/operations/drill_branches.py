@@ -8,7 +8,8 @@ from supaneon_sync import __version__
 from supaneon_sync.errors import NeonError, SupaneonError
 from supaneon_sync.neon_client import Branch, BranchRequest
 from supaneon_sync.operations.drill_areas import PURPOSE
-from supaneon_sync.operations.standby import Standby, StandingBackup
+from supaneon_sync.operations.standby import Standby
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.marks import Mark
 from supaneon_sync.postgres import drilling

@@ -12,7 +12,8 @@ from supaneon_sync.operations import handover
 from supaneon_sync.operations.drill_areas import PURPOSE, Ground, Seen
 from supaneon_sync.operations.drill_probes import Probes
 from supaneon_sync.operations.drill_records import Records
-from supaneon_sync.operations.standby import Standby, StandingBackup
+from supaneon_sync.operations.standby import Standby
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy.drill import Area, Finding, Gravity, Verdict, verdict
 from supaneon_sync.postgres import drilling
 from supaneon_sync.postgres.conninfo import Conninfo

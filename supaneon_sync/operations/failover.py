@@ -14,7 +14,8 @@ from supaneon_sync.operations.failover_making import Making, Served
 from supaneon_sync.operations.failover_rehearsal import rehearse
 from supaneon_sync.operations.failover_report import planned, served, warnings
 from supaneon_sync.operations.failover_state import Ledger
-from supaneon_sync.operations.standby import Standby, StandingBackup, opened
+from supaneon_sync.operations.standby import Standby, opened
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy import failover as policy
 from supaneon_sync.postgres import conninfo, serving, session
 from supaneon_sync.postgres.failures import Side

@@ -17,7 +17,8 @@ from supaneon_sync.neon_client import (
     OperationFailed,
 )
 from supaneon_sync.operations import failover_state
-from supaneon_sync.operations.standby import Standby, StandingBackup
+from supaneon_sync.operations.standby import Standby
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy import failover, marks, names
 from supaneon_sync.policy.marks import Mark
 

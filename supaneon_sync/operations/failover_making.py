@@ -14,7 +14,8 @@ from supaneon_sync.errors import DataDiffers, NeonError, Refused
 from supaneon_sync.neon_client import Branch, Endpoint
 from supaneon_sync.operations.failover_branch import Cutting
 from supaneon_sync.operations.failover_password import OwnPassword, is_shut
-from supaneon_sync.operations.standby import Doors, Standby, StandingBackup
+from supaneon_sync.operations.standby import Doors, Standby
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy import failover, marks
 from supaneon_sync.policy.failover import Sight, Step
 from supaneon_sync.postgres import serving

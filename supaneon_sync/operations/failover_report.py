@@ -7,7 +7,8 @@ from supaneon_sync.operations import handover
 from supaneon_sync.operations.backup import NOT_IN_THE_DATABASE
 from supaneon_sync.operations.failover_branch import Order
 from supaneon_sync.operations.failover_making import Served
-from supaneon_sync.operations.standby import Standby, StandingBackup
+from supaneon_sync.operations.standby import Standby
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy import failover as policy
 from supaneon_sync.policy import names
 from supaneon_sync.policy.failover import Sight, Step

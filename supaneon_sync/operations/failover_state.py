@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from supaneon_sync.errors import NeonError, Refused, SupaneonError
 from supaneon_sync.neon_client import Branch
-from supaneon_sync.operations.standby import Standby, StandingBackup
+from supaneon_sync.operations.standby import Standby
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy import failover, names
 from supaneon_sync.postgres import session
 from supaneon_sync.postgres.failures import Side

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from supaneon_sync.operations.standby import Doors, StandingBackup
+from supaneon_sync.operations.standby import Doors
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.secret import Secret
 
 

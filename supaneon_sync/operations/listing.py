@@ -7,7 +7,8 @@ from datetime import datetime
 from supaneon_sync.errors import Refused, SupaneonError
 from supaneon_sync.neon_client import Branch
 from supaneon_sync.operations import failover_state, handover
-from supaneon_sync.operations.standby import Standby, StandingBackup, opened
+from supaneon_sync.operations.standby import Standby, opened
+from supaneon_sync.operations.standing import StandingBackup, impostors
 from supaneon_sync.policy import names
 from supaneon_sync.report.outcome import Outcome, Table
 from supaneon_sync.run import Run
@@ -22,6 +23,7 @@ def list_backups(settings: Settings, run: Run) -> Outcome:
     """
     with opened(settings, run) as standby:
         there, note = _judged(standby)
+        strangers = impostors(standby.branches())
         serving = failover_state.in_force(standby)
     now = run.clock()
     healthy = next((one for one in there if one.backup.healthy), None)
@@ -36,7 +38,10 @@ def list_backups(settings: Settings, run: Run) -> Outcome:
             *((("Takes the traffic", _serving(serving)),) if serving else ()),
         ),
         tables=(_table(there, now),) if there else (),
-        notes=(note,) if note else (),
+        notes=(
+            *((note,) if note else ()),
+            *(f"{name} is not counted as a backup: {why}." for name, why in strangers),
+        ),
         outputs=({"backups": str(len(there))} | (handover.plain(healthy, now) if healthy else {})),
         report={
             "backups": [_document(one, now) for one in there],

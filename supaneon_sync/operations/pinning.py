@@ -6,7 +6,8 @@ from supaneon_sync.errors import ConfigError, NeonError, QuotaError
 from supaneon_sync.operations.census import pinned
 from supaneon_sync.operations.prune import pruning
 from supaneon_sync.operations.retaining import policy_of
-from supaneon_sync.operations.standby import Standby, StandingBackup, opened
+from supaneon_sync.operations.standby import Standby, opened
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.report import ledger
 from supaneon_sync.report.ledger import LedgerRow
 from supaneon_sync.report.outcome import Outcome

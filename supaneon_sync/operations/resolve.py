@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from supaneon_sync.errors import ConfigError, Refused
 from supaneon_sync.operations import failover_resolve, failover_state, handover
-from supaneon_sync.operations.standby import StandingBackup, opened
+from supaneon_sync.operations.standby import opened
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.run import Run
 from supaneon_sync.settings import Settings

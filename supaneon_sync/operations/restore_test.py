@@ -10,7 +10,8 @@ from supaneon_sync.neon_client import Branch
 from supaneon_sync.operations import drill_branches, handover
 from supaneon_sync.operations.backup import NOT_IN_THE_DATABASE
 from supaneon_sync.operations.drilling import Drill, Examination, Subject
-from supaneon_sync.operations.standby import Doors, Standby, StandingBackup, opened
+from supaneon_sync.operations.standby import Doors, Standby, opened
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy.backups import Drill as DrillVerdict
 from supaneon_sync.policy.drill import Area, Finding, Gravity, Verdict
 from supaneon_sync.report import ledger

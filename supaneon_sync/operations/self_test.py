@@ -13,7 +13,8 @@ from supaneon_sync.neon_client import Branch
 from supaneon_sync.operations import drill_branches
 from supaneon_sync.operations.drill_areas import PURPOSE
 from supaneon_sync.operations.drilling import Drill, Examination, Subject
-from supaneon_sync.operations.standby import Standby, StandingBackup, opened
+from supaneon_sync.operations.standby import Standby, opened
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy import names
 from supaneon_sync.policy.alarm import Case, Tried, rings, summary
 from supaneon_sync.policy.checks import Check

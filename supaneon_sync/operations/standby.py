@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import certifi
 from supaneon_sync import __version__
 from supaneon_sync.errors import ConfigError, NeonError, Refused, SupaneonError
 from supaneon_sync.neon_client import Branch, BranchRequest, Endpoint, NeonClient, NotFound, Patience, Project
+from supaneon_sync.operations.standing import StandingBackup, standing
 from supaneon_sync.policy import marks, names
-from supaneon_sync.policy.backups import Backup, Drill, Hold
 from supaneon_sync.policy.marks import Mark
 from supaneon_sync.postgres import conninfo, session
 from supaneon_sync.postgres.conninfo import Conninfo
@@ -26,24 +25,6 @@ from supaneon_sync.report import ledger, manifest
 from supaneon_sync.run import Run
 from supaneon_sync.secret import Secret
 from supaneon_sync.settings import Settings
-
-
-@dataclass(frozen=True)
-class StandingBackup:
-    """A backup and the branch that holds it. ``mark`` is what was written on it at its birth."""
-
-    backup: Backup
-    branch: Branch
-    mark: Mark
-
-    @property
-    def name(self) -> str:
-        """The branch's name."""
-        return self.branch.name
-
-    def age(self, now: datetime) -> float:
-        """Return the seconds since the primary's snapshot: what is lost by switching to it now."""
-        return max(0.0, (now - self.backup.moment).total_seconds())
 
 
 @dataclass(frozen=True)
@@ -94,31 +75,7 @@ class Standby:
         caller has just listed ``branches``): this works while the primary, the mirror's compute and
         the ledger are out of reach.
         """
-        branches = self.branches() if branches is None else branches
-        parents = {branch.parent_id for branch in branches}
-        failed = {
-            moment
-            for branch in branches
-            if (moment := names.drill_moment(branch.name)) is not None and branch.expires_at is None
-        }
-        found = []
-        for branch in branches:
-            moment = names.backup_moment(branch.name)
-            said = marks.read(branch.annotations)
-            if moment is None or said is None or said.kind != marks.BACKUP or not said.manifest:
-                continue
-            drill = Drill.FAILED if moment in failed else None
-            holds = frozenset(
-                hold
-                for hold, applies in (
-                    (Hold.CHILDREN, branch.id in parents),
-                    (Hold.PROTECTED, branch.protected),
-                    (Hold.DEFAULT, branch.default),
-                )
-                if applies
-            )
-            found.append(StandingBackup(Backup(branch.name, moment, drill=drill, holds=holds), branch, said))
-        return tuple(sorted(found, key=lambda one: one.backup.moment, reverse=True))
+        return standing(self.branches() if branches is None else branches)
 
     def judged(
         self, rows: tuple[ledger.LedgerRow, ...], branches: list[Branch] | None = None
@@ -126,7 +83,7 @@ class Standby:
         """Return the backups with their drills as the ledger tells them too."""
         reached = [row for row in rows if row.kind == ledger.DRILL and row.verdict != "fail-connectivity"]
         drills: dict[str, ledger.LedgerRow] = {row.subject: row for row in reached}
-        return tuple(_with_drill(one, drills.get(one.name)) for one in self.backups(branches))
+        return tuple(one.judged_by(drills.get(one.name)) for one in self.backups(branches))
 
     def choose(self, wanted: str | None, *, newest: bool = False) -> StandingBackup:
         """Return the named backup, or the newest healthy one (``newest``: the newest, healthy or not).
@@ -319,13 +276,6 @@ def opened(settings: Settings, run: Run) -> Iterator[Standby]:
             client.project(settings.neon_project_id) if settings.neon_project_id else client.only_project()
         )
         yield Standby(client, project, settings, run)
-
-
-def _with_drill(one: StandingBackup, row: ledger.LedgerRow | None) -> StandingBackup:
-    if row is None:
-        return one
-    verdict = Drill.FAILED if row.verdict in ("fail-data", "fail-checks") else Drill.PASSED
-    return replace(one, backup=replace(one.backup, drill=verdict, drilled_at=row.at))
 
 
 def _waking(error: SupaneonError) -> bool:

@@ -113,6 +113,8 @@ def parse(text: Secret, setting: str, *, password_needed: bool = True) -> Connin
     host = found.get("host") or found["hostaddr"]
     if "," in host or "," in found.get("port", ""):
         raise ConfigError(f"{setting} names several hosts; name the one to read from.")
+    if not host.startswith("/") and re.search(r"[\s@/?#%]", host):
+        raise ConfigError(f"{setting} has a host that no host can be called.", remedy=_shape())
     port = found.get("port") or "5432"
     if not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError(f"{setting} has a port that is not a number from 1 to 65535.", remedy=_shape())

@@ -76,6 +76,8 @@ def test_weak_tls_passes_only_on_this_machine_and_when_asked(mode: str) -> None:
         ("postgresql://u:CANARY@one,two/db", "several hosts"),
         ("postgresql://u:CANARY@h:70000/db", "1 to 65535"),
         ("u:CANARY @h db", "white space"),
+        ("postgresql://u:hunter2@CANARY@h:5432/db", "percent-encoded"),
+        ("postgresql://u:hunter2@CANARY#x@h:5432/db", "percent-encoded"),
     ],
 )
 def test_what_is_wrong_is_told_without_quoting_the_string(text: str, told: str) -> None:
