@@ -43,10 +43,7 @@ class Stand:
 
 def _without_proof() -> None:
     nothing = Fingerprint(0, "0" * 32)
-    for module in (copying, syncing):
-        for name in ("fingerprint", "fingerprints"):
-            if hasattr(module, name):
-                setattr(module, name, lambda *_, **__: nothing)
+    vars(copying)["fingerprints"] = lambda _, wanted, *__: (nothing,) * len(wanted)
     vars(syncing)["prove"] = lambda *_: ""
 
 

@@ -15,13 +15,24 @@ from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Inventory, Relation
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.policy.scope import Scope
-from supaneon_sync.postgres import deferring, inventory, large_objects, mirror, restore, roles, sequences
+from supaneon_sync.postgres import (
+    copying,
+    deferring,
+    inventory,
+    large_objects,
+    mirror,
+    peeking,
+    restore,
+    roles,
+    sequences,
+)
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.clients import Clients
-from supaneon_sync.postgres.copying import CopiedTable, Reader, transfer
+from supaneon_sync.postgres.copying import CopiedTable, Load, Reader, transfer
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.fingerprint import Seed
 from supaneon_sync.postgres.large_objects import Group, LargeObject
+from supaneon_sync.postgres.peeking import Names
 from supaneon_sync.postgres.restore import Violation
 from supaneon_sync.postgres.sequences import Reading
 from supaneon_sync.postgres.snapshot import Snapshot, export, joined
@@ -42,6 +53,8 @@ class Proved:
     readings: tuple[Reading, ...]
     large_objects: tuple[LargeObject, ...]
     violations: tuple[Violation, ...]
+    names: Names
+    refused_settings: tuple[str, ...]
     notes: tuple[str, ...]
     archive_digest: str
     mirror_digest: str
@@ -95,6 +108,8 @@ def _attempt(workshop: Workshop, attempt: int) -> Proved:
         locale_notes = _schema_before_rows(workshop, plan, source.inventory)
         copied = _rows(workshop, plan, source.snapshot, seed)
         objects = _large_objects(workshop, plan, source)
+        with workshop.on_primary("names") as reader:
+            names = peeking.read(reader, source.snapshot, source.inventory)
     with workshop.phase("sequences"), workshop.on_primary("sequences") as reader:
         readings = sequences.read(reader, plan.sequences)
     violations, refused = _schema_after_rows(workshop, plan, readings)
@@ -113,7 +128,9 @@ def _attempt(workshop: Workshop, attempt: int) -> Proved:
         readings=readings,
         large_objects=objects,
         violations=violations,
-        notes=(*plan.notes, *locale_notes, *_refused(refused), *_compared(workshop, source.inventory)),
+        names=names,
+        refused_settings=refused,
+        notes=(*plan.notes, *locale_notes, *_compared(workshop, source.inventory)),
         archive_digest=source.archive.digest(),
         mirror_digest=mirror_digest,
         client=workshop.client,
@@ -201,17 +218,21 @@ def _rows(workshop: Workshop, plan: Plan, snapshot: Snapshot, seed: Seed) -> tup
     reader = Reader(snapshot, seed, workshop.settings.lock_wait)
     told = workshop.counter(len(plan.tables))
 
-    def task(sessions: Sessions, table: Relation) -> CopiedTable:
+    def task(sessions: Sessions, load: Load) -> tuple[CopiedTable, ...]:
         workshop.held.keeper.check()
-        return transfer(sessions[0], sessions[1], table, reader)
+        return transfer(sessions[0], sessions[1], load, reader)
 
-    def done(table: Relation, copied: CopiedTable) -> None:
-        told(table.label, copied.bytes)
+    def again(sessions: Sessions, load: Load) -> None:
+        copying.forget(sessions[1], load)
 
-    biggest_first = sorted(plan.tables, key=lambda table: -table.pages)
+    def done(_: Load, copied: tuple[CopiedTable, ...]) -> None:
+        for one in copied:
+            told(one.table.label, one.bytes)
+
     with workshop.phase("rows", "Copy the rows"):
-        results = workshop.pairs(task).work(biggest_first, done)
-    return tuple(results[table] for table in plan.tables)
+        results = workshop.pairs(task, again).work(copying.loads(plan.tables), done)
+    by_table = {one.table: one for copied in results.values() for one in copied}
+    return tuple(by_table[table] for table in plan.tables)
 
 
 def _large_objects(workshop: Workshop, plan: Plan, source: _Source) -> tuple[LargeObject, ...]:
@@ -260,13 +281,6 @@ def _vacuum(workshop: Workshop, plan: Plan) -> None:
 
     with workshop.phase("vacuum", "Vacuum and analyse the copy"):
         workshop.crew("vacuum", task).work([*plan.tables, *plan.materialized_views])
-
-
-def _refused(names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    listed = ", ".join(names)
-    return [f"Only a superuser may store these settings on the copy, so they are not there: {listed}."]
 
 
 def _compared(workshop: Workshop, facts: Inventory) -> list[str]:

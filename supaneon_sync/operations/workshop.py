@@ -60,13 +60,19 @@ class Workshop:
         """Return workers with a session on the mirror each."""
         return Crew(self.settings.jobs, partial(self._single, purpose), task, self.run.stop)
 
-    def pairs(self, task: Callable[[Sessions, Item], Result]) -> Crew[Item, Result]:
+    def pairs(
+        self,
+        task: Callable[[Sessions, Item], Result],
+        again: Callable[[Sessions, Item], None] | None = None,
+    ) -> Crew[Item, Result]:
         """Return workers with a session on the primary and one on the mirror each, for rows.
 
         On the mirror it runs under the application's search_path, on which functions in CHECK
         constraints and generated columns may rely.
         """
-        return Crew(self.settings.jobs, self._pair, task, self.run.stop)
+        crew = Crew(self.settings.jobs, self._pair, task, self.run.stop, again)
+        crew.told = self.run.progress.warning
+        return crew
 
     @contextmanager
     def _single(self, purpose: str) -> Iterator[Sessions]:

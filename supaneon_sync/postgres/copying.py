@@ -1,8 +1,9 @@
 """Rows from the primary to the mirror: streamed, never on disk, several tables at a time.
 
-One worker is a session on each side. For each table it takes the lock and the proof that the table is
-what the snapshot shows, streams COPY into COPY, and takes the primary's fingerprint in the same
-transaction, so that what is proved is what was read.
+One worker is a session on each side. It takes a load of small tables, or one large one: locks them, has
+it proved that they are what the snapshot shows, streams COPY into COPY, and takes the primary's
+fingerprints in the same transaction, so that what is proved is what was read. While the mirror takes in
+one table, the primary already sends the next and then computes its fingerprints.
 """
 
 from __future__ import annotations
@@ -11,32 +12,48 @@ import fcntl
 import os
 import threading
 import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from queue import Empty, Queue
 from typing import BinaryIO
 
 from psycopg2 import sql
 
 from supaneon_sync.errors import SupaneonError
 from supaneon_sync.policy.facts import Relation
+from supaneon_sync.postgres.failures import lost
 from supaneon_sync.postgres.fingerprint import (
     Fingerprint,
     Method,
     Seed,
     StreamDigest,
     copy_out,
-    fingerprint,
+    fingerprints,
     method_for,
     written_columns,
 )
+from supaneon_sync.postgres.pace import Pace
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import Snapshot, reading
 
 _PIPE = 1024 * 1024
 _CHUNK = 256 * 1024
-_BIG_PAGES = 128
-"""From a mebibyte on, a table is loaded frozen, which costs a TRUNCATE and saves its first vacuum."""
+_LARGE = 1024 * 1024
+"""Bytes from which on a table is loaded frozen, which costs a TRUNCATE and saves its first vacuum."""
+_LOAD_PAGES, _LOAD_TABLES = 512, 32
+"""What one load may hold (pages of 8 KiB): small enough that no lock is held for long."""
+_LIMITS = ("memory alloc", "enlarge string buffer", "string buffer exceeds")
+_TOO_LARGE = (
+    "A row of this table is larger than PostgreSQL can send in one piece: 1 GiB, and as text a bytea"
+    " counts twice. Split the value, or keep it outside the database."
+)
+_AHEAD = 2
+"""How many tables the primary may be ahead of the mirror."""
+
+Load = tuple[Relation, ...]
+"""Tables that travel together, in one transaction on each side."""
 
 
 @dataclass(frozen=True)
@@ -51,105 +68,241 @@ class CopiedTable:
 
 @dataclass(frozen=True)
 class Reader:
-    """How a worker reads the primary."""
+    """How a worker reads the primary: at what pace, and whom it tells of bytes that crossed."""
 
     snapshot: Snapshot
     seed: Seed
     lock_wait: timedelta
+    pace: Pace = field(default_factory=Pace)
+    moved: Callable[[int], None] = lambda _: None
 
 
-def transfer(source: Session, target: Session, table: Relation, reader: Reader) -> CopiedTable:
-    """Copy one table's own rows. Raises SnapshotLost, PrimaryError, NeonError or QuotaError."""
-    began = time.monotonic()
-    digest = StreamDigest(reader.seed) if method_for(table) is Method.STREAM else None
-    with reading(source, reader.snapshot, table, reader.lock_wait):
-        with target.transaction():
-            frozen = table.pages >= _BIG_PAGES
-            if frozen:
-                target.execute(sql.SQL("TRUNCATE ONLY {}").format(sql.Identifier(table.schema, table.name)))
-            volume = _stream(source, target, table, frozen=frozen, digest=digest)
-        proof = fingerprint(source, table, reader.seed) if digest is None else digest.fingerprint()
-    return CopiedTable(table, proof, volume, time.monotonic() - began)
+def loads(tables: Sequence[Relation]) -> list[Load]:
+    """Return the tables in loads, the largest first: a large one by itself, small ones together."""
+    found: list[Load] = []
+    load: list[Relation] = []
+    pages = 0
+    for table in sorted(tables, key=lambda one: -one.pages):
+        size = max(table.pages, 1)
+        if load and (pages + size > _LOAD_PAGES or len(load) == _LOAD_TABLES):
+            found.append(tuple(load))
+            load, pages = [], 0
+        load.append(table)
+        pages += size
+    return [*found, tuple(load)] if load else found
+
+
+def transfer(source: Session, target: Session, load: Load, reader: Reader) -> tuple[CopiedTable, ...]:
+    """Copy the tables' own rows, in one transaction on each side.
+
+    Raises SnapshotLost, PrimaryError, NeonError or QuotaError.
+    """
+    with reading(source, reader.snapshot, load, reader.lock_wait) as sizes:
+        sender = _Sender(source, [table for table in load if sizes[table]], sizes, reader)
+        sender.start()
+        try:
+            with target.finishing():
+                target.execute(_beginning(table for table in load if sizes[table] > _LARGE))
+                taken = _take_in(target, sender, reader)
+        except BaseException:
+            sender.give_up()
+            raise
+        proofs = sender.proofs()
+    nothing = (0, 0.0)
+    return tuple(
+        CopiedTable(
+            table,
+            proofs.get(table) or Fingerprint(0, "0" * 32, method_for(table)),
+            *taken.get(table, nothing),
+        )
+        for table in load
+    )
+
+
+def forget(target: Session, load: Load) -> None:
+    """Take away whatever a broken attempt may have left of these tables."""
+    target.execute(sql.SQL("TRUNCATE {}").format(_only(load)))
+
+
+def _only(tables: Iterable[Relation]) -> sql.Composable:
+    return sql.SQL(", ").join(sql.SQL("ONLY ") + sql.Identifier(one.schema, one.name) for one in tables)
+
+
+def _beginning(large: Iterable[Relation]) -> sql.Composable:
+    tables = list(large)
+    return sql.SQL("BEGIN; TRUNCATE {}").format(_only(tables)) if tables else sql.SQL("BEGIN")
+
+
+def _in_binary(table: Relation) -> bool:
+    """Say whether the rows travel in binary: not where the lines of the stream are digested."""
+    return method_for(table) is Method.BINARY
 
 
 def _copy_in(table: Relation, *, frozen: bool) -> sql.Composable:
+    words = [word for word, wanted in (("FORMAT binary", _in_binary(table)), ("FREEZE", frozen)) if wanted]
+    ending = sql.SQL(f" ({', '.join(words)})" if words else "")
     name = sql.Identifier(table.schema, table.name)
-    ending = sql.SQL(" (FREEZE)" if frozen else "")
     return sql.SQL("COPY {}{} FROM STDIN{}").format(name, written_columns(table), ending)
 
 
-class _Pump(threading.Thread):
-    """Reads the source's COPY into a pipe, counts the bytes, and remembers how it ended."""
+class _Parcel:
+    """One table's rows on their way. The end of the stream is only an end if the source ended well."""
 
-    def __init__(self, source: Session, table: Relation, pipe: BinaryIO, digest: StreamDigest | None) -> None:
-        super().__init__(name="copy out", daemon=True)
-        self._source = source
-        self._statement = copy_out(table)
-        self._pipe = pipe
-        self._digest = digest
-        self.volume = 0
+    def __init__(self, table: Relation, stream: BinaryIO, *, frozen: bool) -> None:
+        self.table = table
+        self.stream = stream
+        self.frozen = frozen
+        self.arrived = threading.Event()
         self.failure: BaseException | None = None
 
-    def write(self, chunk: bytes) -> int:
-        """Take what the source sends (called by the driver)."""
-        self.volume += len(chunk)
-        if self._digest is not None:
-            self._digest.write(chunk)
-        return self._pipe.write(chunk)
+
+class _Sender(threading.Thread):
+    """The primary's side: sends one table after the other, then computes their fingerprints."""
+
+    def __init__(
+        self, source: Session, tables: Sequence[Relation], sizes: dict[Relation, int], reader: Reader
+    ) -> None:
+        super().__init__(name="copy out", daemon=True)
+        self._source = source
+        self._tables = tables
+        self._sizes = sizes
+        self._reader = reader
+        self._parcels: Queue[_Parcel | None] = Queue(_AHEAD)
+        self._given_up = threading.Event()
+        self._failure: BaseException | None = None
+        self._proofs: dict[Relation, Fingerprint] = {}
+
+    def next(self) -> _Parcel | None:
+        """Return the next table's parcel, None after the last. Raises what went wrong on this side."""
+        parcel = self._parcels.get()
+        if parcel is None and self._failure is not None:
+            raise self._failure
+        return parcel
+
+    def proofs(self) -> dict[Relation, Fingerprint]:
+        """Return the fingerprints of the tables that were sent. Raises what went wrong on this side."""
+        self.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._proofs
+
+    def give_up(self) -> None:
+        """End this side, whatever it is doing, and wait for that."""
+        self._given_up.set()
+        while self.is_alive():
+            with suppress(Empty):
+                while True:
+                    parcel = self._parcels.get_nowait()
+                    if parcel is not None:
+                        parcel.stream.close()
+            self._source.cancel()
+            self.join(0.05)
 
     def run(self) -> None:
-        """Read to the end. A reader that went away ends the source's session, which cannot go on."""
+        """Send everything, then take the fingerprints."""
         try:
-            with self._pipe:
-                self._source.copy_out(self._statement, self)
+            for table in self._tables:
+                if self._given_up.is_set():
+                    return
+                self._send(table)
+            wanted = [(table, method_for(table)) for table in self._tables if table not in self._proofs]
+            found = fingerprints(self._source, wanted, self._reader.seed)
+            self._proofs.update(zip((table for table, _ in wanted), found, strict=True))
+        except BaseException as error:  # noqa: BLE001 -- handed to the thread that waits
+            self._failure = error
+        finally:
+            self._parcels.put(None)
+
+    def _send(self, table: Relation) -> None:
+        """Send one table through a pipe, which holds all of a small one: so this side runs ahead."""
+        digest = StreamDigest(self._reader.seed) if method_for(table) is Method.STREAM else None
+        read_end, write_end = os.pipe()
+        _widen(write_end)
+        large = self._sizes[table] > _LARGE
+        parcel = _Parcel(table, os.fdopen(read_end, "rb", buffering=_CHUNK), frozen=large)
+        self._parcels.put(parcel)
+        try:
+            with os.fdopen(write_end, "wb", buffering=_CHUNK) as pipe:
+                sink = pipe if digest is None else _Tee(digest, pipe)
+                self._source.copy_out(copy_out(table, binary=_in_binary(table)), sink)
         except BrokenPipeError:
             self._source.close()
-        except Exception as error:  # noqa: BLE001 -- handed to the thread that waits
-            self.failure = error
+            raise
+        except SupaneonError as error:
+            parcel.failure = _naming(table, error)
+            raise parcel.failure from None
+        except BaseException as error:
+            parcel.failure = error
+            raise
+        finally:
+            parcel.arrived.set()
+        if digest is not None:
+            self._proofs[table] = digest.fingerprint()
+
+
+class _Tee:
+    """Digests what the driver writes, and passes it on."""
+
+    def __init__(self, digest: StreamDigest, sink: BinaryIO) -> None:
+        self._digest = digest
+        self._sink = sink
+
+    def write(self, chunk: bytes) -> int:
+        """Take the next bytes (called by the driver)."""
+        self._digest.write(chunk)
+        return self._sink.write(chunk)
 
 
 class _Inlet:
-    """What the target's COPY reads: the pipe, whose end is only an end if the source ended well."""
+    """What the mirror's COPY reads: counted, at the pace that is allowed."""
 
-    def __init__(self, pipe: BinaryIO, pump: _Pump) -> None:
-        self._pipe = pipe
-        self._pump = pump
+    def __init__(self, parcel: _Parcel, reader: Reader) -> None:
+        self._parcel = parcel
+        self._reader = reader
+        self.volume = 0
 
     def readline(self, size: int = -1) -> bytes:
         """Return a line; the driver asks for this method and never calls it."""
-        return self._pipe.readline(size)
+        return self._parcel.stream.readline(size)
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes (called by the driver); an error here makes the server drop the rows."""
-        chunk = self._pipe.read(size)
-        if not chunk:
-            self._pump.join()
-            if self._pump.failure is not None:
-                raise self._pump.failure
-        return chunk
+        chunk = self._parcel.stream.read(size)
+        if chunk:
+            self.volume += len(chunk)
+            self._reader.pace.spend(len(chunk))
+            self._reader.moved(len(chunk))
+            return chunk
+        self._parcel.arrived.wait()
+        if self._parcel.failure is not None:
+            raise self._parcel.failure
+        return b""
 
 
-def _stream(
-    source: Session, target: Session, table: Relation, *, frozen: bool, digest: StreamDigest | None
-) -> int:
-    read_end, write_end = os.pipe()
-    _widen(write_end)
-    pump = _Pump(source, table, os.fdopen(write_end, "wb", buffering=_CHUNK), digest)
-    pump.start()
-    try:
-        with (
-            os.fdopen(read_end, "rb", buffering=_CHUNK) as pipe,
-            target.errors(),
-            target.connection.cursor() as cursor,
-        ):
-            cursor.copy_expert(_copy_in(table, frozen=frozen), _Inlet(pipe, pump), size=_CHUNK)
-    except SupaneonError:
-        pump.join()
-        if pump.failure is not None:
-            raise pump.failure from None
-        raise
-    pump.join()
-    return pump.volume
+def _take_in(target: Session, sender: _Sender, reader: Reader) -> dict[Relation, tuple[int, float]]:
+    """Load every parcel; return bytes and seconds of each table."""
+    taken: dict[Relation, tuple[int, float]] = {}
+    while (parcel := sender.next()) is not None:
+        began = time.monotonic()
+        inlet = _Inlet(parcel, reader)
+        try:
+            with parcel.stream, target.errors(), target.connection.cursor() as cursor:
+                cursor.copy_expert(_copy_in(parcel.table, frozen=parcel.frozen), inlet, size=_CHUNK)
+        except SupaneonError as error:
+            if parcel.failure is not None:
+                raise parcel.failure from None
+            raise _naming(parcel.table, error) from None
+        taken[parcel.table] = (inlet.volume, time.monotonic() - began)
+    return taken
+
+
+def _naming(table: Relation, error: SupaneonError) -> SupaneonError:
+    """Put the table's name before a server's refusal, and say which limit it was, if it was one."""
+    if table.label in error.message or lost(error):
+        return error
+    limit = error.evidence.get("sqlstate") == "54000" or any(word in error.message for word in _LIMITS)
+    remedy = _TOO_LARGE if limit else error.remedy
+    return type(error)(f"{table.label}: {error.message}", remedy=remedy).with_evidence(error.evidence)
 
 
 def _widen(pipe: int) -> None:

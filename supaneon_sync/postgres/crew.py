@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from supaneon_sync.errors import SupaneonError
+from supaneon_sync.postgres.failures import crowded, lost
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.run import Stop
 
@@ -16,12 +16,19 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Sessions = tuple[Session, ...]
 
+TRIES = 4
+"""How often a piece of work is tried when its sessions are lost, each time with new ones."""
+_PAUSE = 0.25
+"""Seconds before the second try; twice as many before each further one."""
+
 
 class Crew(Generic[Item, Result]):
     """Does ``task`` for each item, up to ``size`` at a time, and stops at the first error.
 
     ``opening`` gives a worker its sessions and closes them; a stop, or an error in another worker,
-    cancels what they are doing on the servers.
+    cancels what they are doing on the servers. With ``again``, an item whose sessions were lost is
+    tried again with new ones, after ``again`` has taken away what it may have left behind. Where no
+    connection is free for a worker, the others do its share.
     """
 
     def __init__(
@@ -30,38 +37,50 @@ class Crew(Generic[Item, Result]):
         opening: Callable[[], AbstractContextManager[Sessions]],
         task: Callable[[Sessions, Item], Result],
         stop: Stop,
+        again: Callable[[Sessions, Item], None] | None = None,
     ) -> None:
         self._size = size
         self._opening = opening
         self._task = task
         self._stop = stop
+        self._again = again
         self._open: set[Session] = set()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._failure: BaseException | None = None
+        self._crowded: SupaneonError | None = None
+        self._todo: list[Item] = []
+        self._busy = 0
+        self.told: Callable[[str], None] = lambda _: None
+        """Whom to tell what went wrong and was mended."""
 
     def work(
-        self, items: Sequence[Item], done: Callable[[Item, Result], None] | None = None
+        self,
+        items: Iterable[Item],
+        done: Callable[[Item, Result], Iterable[Item] | None] | None = None,
+        *,
+        more: int = 0,
     ) -> dict[Item, Result]:
-        """Return each item's result. ``done`` is told of each as it is finished (one call at a time).
+        """Return each item's result; items are taken in the order given.
 
-        Raises the first error of any worker, Cancelled when a stop was asked for.
+        ``done`` is told of each as it is finished (one call at a time), and may return further items,
+        which are taken before all others (``more``: how many to be ready for). Raises the first error
+        of any worker, Cancelled when a stop was asked for.
         """
-        queue: SimpleQueue[Item] = SimpleQueue()
-        for item in items:
-            queue.put(item)
+        self._todo = list(items)
         results: dict[Item, Result] = {}
 
         def finished(item: Item, result: Result) -> None:
-            with self._lock:
+            with self._changed:
                 results[item] = result
-                if done is not None:
-                    done(item, result)
+                further = done(item, result) if done is not None else None
+                self._todo[:0] = further or ()
+                self._busy -= 1
+                self._changed.notify_all()
 
+        size = min(self._size, len(self._todo) + more)
         threads = [
-            threading.Thread(
-                target=self._labour, args=(queue, finished), name=f"worker {number}", daemon=True
-            )
-            for number in range(min(self._size, len(items)))
+            threading.Thread(target=self._labour, args=(finished,), name=f"worker {number}", daemon=True)
+            for number in range(size)
         ]
         with self._stop.calling(self._cancel):
             for thread in threads:
@@ -69,28 +88,72 @@ class Crew(Generic[Item, Result]):
             for thread in threads:
                 thread.join()
         self._stop.check()
-        if self._failure is not None:
-            raise self._failure
+        failure = self._failure or (self._crowded if self._todo else None)
+        if failure is not None:
+            raise failure
         return results
 
-    def _labour(self, queue: SimpleQueue[Item], finished: Callable[[Item, Result], None]) -> None:
+    def _labour(self, finished: Callable[[Item, Result], None]) -> None:
+        item: Item | None = None
+        tries = 0
         try:
-            with self._opening() as sessions:
-                with self._lock:
-                    self._open.update(sessions)
-                while self._failure is None and not self._stop.requested():
-                    item = queue.get_nowait()
-                    finished(item, self._task(sessions, item))
-        except Empty:
-            return
+            while True:
+                try:
+                    with self._opening() as sessions:
+                        self._enter(sessions)
+                        if item is not None and self._again is not None:
+                            self._again(sessions, item)
+                        while item is not None or (item := self._take()) is not None:
+                            finished(item, self._task(sessions, item))
+                            item, tries = None, 0
+                        return
+                except SupaneonError as error:
+                    tries += 1
+                    if item is None and crowded(error):
+                        self._step_aside(error)
+                        return
+                    if not self._worth_another_try(error, item, tries):
+                        raise
+                    self.told(f"{error.message} Trying this piece again with a new connection.")
+                    self._stop.wait(_PAUSE * 2 ** (tries - 1))
         except BaseException as error:  # noqa: BLE001 -- raised again by the one who waits
-            with self._lock:
+            with self._changed:
                 self._failure = self._failure or error
+                self._changed.notify_all()
             self._cancel()
 
+    def _worth_another_try(self, error: SupaneonError, item: Item | None, tries: int) -> bool:
+        ended = self._failure is not None or self._stop.requested()
+        again = lost(error) or (tries > 1 and "connection" in error.message)
+        return item is not None and self._again is not None and not ended and again and tries < TRIES
+
+    def _take(self) -> Item | None:
+        """Return the next item; None when there is none and none can come any more."""
+        with self._changed:
+            while self._failure is None and not self._stop.requested():
+                if self._todo:
+                    self._busy += 1
+                    return self._todo.pop(0)
+                if not self._busy:
+                    self._changed.notify_all()
+                    return None
+                self._changed.wait(1)
+            return None
+
+    def _enter(self, sessions: Sequence[Session]) -> None:
+        with self._changed:
+            self._open = {session for session in self._open if not session.connection.closed}
+            self._open.update(sessions)
+
+    def _step_aside(self, error: SupaneonError) -> None:
+        with self._changed:
+            self._crowded = error
+        self.told(f"{error.message} Going on with fewer workers.")
+
     def _cancel(self) -> None:
-        with self._lock:
+        with self._changed:
             sessions = list(self._open)
+            self._changed.notify_all()
         for session in sessions:
             session.cancel()
 

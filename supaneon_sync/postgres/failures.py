@@ -23,7 +23,9 @@ class Side(Enum):
 _QUOTES_VALUES = ("22", "P0")
 """SQLSTATE classes whose primary message may quote a row's value (invalid input, RAISE)."""
 
-_GONE = ("57P01", "57P02", "57P03", "08000", "08003", "08006", "25P03", "25P04")
+_GONE = ("57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "25P03", "25P04")
+"""The server ended the session: shutdown, crash, idleness, or a transaction that took too long."""
+_NO_ROOM = "no connection is free"
 
 
 def translate(error: psycopg2.Error, side: Side, *, show_row_values: bool = False) -> SupaneonError:
@@ -33,7 +35,10 @@ def translate(error: psycopg2.Error, side: Side, *, show_row_values: bool = Fals
     if code is None:
         kind = PrimaryError if side is Side.PRIMARY else NeonError
         return kind(
-            f"The connection to {side.value} was lost.", remedy="Run it again.", cause=_first_line(str(error))
+            f"The connection to {side.value} was lost.",
+            remedy="Run it again.",
+            cause=_first_line(str(error)),
+            connection="lost",
         )
     name = errorcodes.lookup(code) if code else "unknown"
     message = diag.message_primary or ""
@@ -60,6 +65,18 @@ def translate(error: psycopg2.Error, side: Side, *, show_row_values: bool = Fals
     return PrimaryError(f"{side.value} refused a statement: {message}", **evidence)
 
 
+def lost(error: BaseException) -> bool:
+    """Say whether a session ended under us: with a new one, the same piece of work can be tried again."""
+    if not isinstance(error, SupaneonError):
+        return False
+    return error.evidence.get("connection") == "lost" or error.evidence.get("sqlstate") in _GONE
+
+
+def crowded(error: BaseException) -> bool:
+    """Say whether a session could not be opened because all connections that may be had are in use."""
+    return isinstance(error, SupaneonError) and _NO_ROOM in error.message
+
+
 def _first_line(text: str) -> str:
     return text.strip().split("\n", 1)[0][:300]
 
@@ -77,7 +94,7 @@ _CONNECT_REMEDIES: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"MaxClientsInSessionMode|EMAXCONNSESSION|remaining connection slots|too many (clients|connections)",
-        "no connection is free",
+        _NO_ROOM,
         "Lower --jobs, or raise the pool size.",
     ),
     (

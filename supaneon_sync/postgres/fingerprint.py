@@ -5,6 +5,9 @@ so that no cast that a table's owner may have defined is ever run; the text is h
 that are drawn for each backup, and the hashes are added up. ``hash_any_extended`` under "C" gives the
 same value on every supported major (hash partitioning depends on it).
 
+In binary: the same with the types' send functions, for tables whose columns are all of types that mean
+the same everywhere (`portable`); it takes about two thirds of the time, a third for wide rows.
+
 From the stream: planning any query over a table runs what its owner wrote into its indexes' expressions
 (calls with constant arguments are folded), and COPY of a table plans nothing. So for a table whose
 owner is not to be trusted, the runner digests the lines of COPY itself, on both sides alike.
@@ -13,6 +16,8 @@ owner is not to be trusted, the runner digests the lines of COPY itself, on both
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +27,8 @@ from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres.session import Session
 
 _WORD = 2**64
+_TOGETHER = 50
+"""How many tables one statement fingerprints."""
 
 
 class Method(StrEnum):
@@ -29,6 +36,7 @@ class Method(StrEnum):
 
     SERVER = "server"
     STREAM = "stream"
+    BINARY = "binary"
 
 
 @dataclass(frozen=True)
@@ -76,9 +84,33 @@ class StreamDigest:
         return Fingerprint(self._rows, f"{self._sum % _WORD**2:032x}", Method.STREAM)
 
 
+_PORTABLE = frozenset(
+    (
+        *("boolean", "smallint", "integer", "bigint", "oid", "real", "double precision", "numeric"),
+        *("text", "character varying", "character", "name", '"char"', "bytea", "uuid", "json", "jsonb"),
+        *("date", "time without time zone", "time with time zone", "interval"),
+        *("timestamp without time zone", "timestamp with time zone"),
+        *("inet", "cidr", "macaddr", "macaddr8", "bit", "bit varying", "tsvector", "pg_lsn"),
+        *("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"),
+    )
+)
+"""Types whose binary form means the same in every database and every supported major. Names of types in
+pg_catalog are shown bare (our search_path), those of any other schema are not."""
+
+_MODIFIER = re.compile(r"\(\d+(?:,-?\d+)?\)")
+
+
+def portable(table: Relation) -> bool:
+    """Say whether the table's rows mean the same everywhere in binary, and there is a column at all."""
+    kinds = [_MODIFIER.sub("", column.type).removesuffix("[]") for column in table.columns]
+    return bool(written(table)) and all(kind in _PORTABLE for kind in kinds)
+
+
 def method_for(table: Relation) -> Method:
     """Return how a table of the primary may be fingerprinted."""
-    return Method.SERVER if table.trusted else Method.STREAM
+    if not table.trusted:
+        return Method.STREAM
+    return Method.BINARY if portable(table) else Method.SERVER
 
 
 def hashed_columns(table: Relation) -> tuple[str, ...]:
@@ -86,39 +118,76 @@ def hashed_columns(table: Relation) -> tuple[str, ...]:
     return tuple(column.name for column in table.columns if column.generated != "v")
 
 
-def statement(table: Relation, seed: Seed) -> sql.Composed:
+_TEXT = """
+SELECT count(*), coalesce(sum(hashtextextended(t.line, {first})), 0)::text,
+       coalesce(sum(hashtextextended(t.line, {second})), 0)::text
+FROM (SELECT textin(record_out(ROW({row}))) COLLATE "C" AS line FROM ONLY {table} OFFSET 0) AS t
+"""
+# A function for the hash of bytes can only be reached through a record that holds them.
+_BINARY = """
+SELECT count(*), coalesce(sum(hash_record_extended(ROW(t.line), {first})), 0)::text,
+       coalesce(sum(hash_record_extended(ROW(t.line), {second})), 0)::text
+FROM (SELECT record_send(ROW({row})) AS line FROM ONLY {table} OFFSET 0) AS t
+"""
+
+
+def statement(table: Relation, seed: Seed, method: Method = Method.SERVER) -> sql.Composed:
     """Return the query whose one row is the count and the two sums."""
-    row = sql.SQL(", ").join(map(sql.Identifier, hashed_columns(table)))
-    return sql.SQL(
-        "SELECT count(*), coalesce(sum(hashtextextended(t.line, {first})), 0)::text,"
-        " coalesce(sum(hashtextextended(t.line, {second})), 0)::text"
-        ' FROM (SELECT textin(record_out(ROW({row}))) COLLATE "C" AS line FROM ONLY {table} OFFSET 0) AS t'
-    ).format(
+    return sql.SQL(_BINARY if method is Method.BINARY else _TEXT).format(
         first=sql.Literal(seed.first),
         second=sql.Literal(seed.second),
-        row=row,
+        row=sql.SQL(", ").join(map(sql.Identifier, hashed_columns(table))),
         table=sql.Identifier(table.schema, table.name),
     )
 
 
-def copy_out(table: Relation) -> sql.Composed:
+def copy_out(table: Relation, *, binary: bool = False) -> sql.Composed:
     """Return the statement that sends a table's own rows, generated columns left to the other side."""
-    return sql.SQL("COPY {}{} TO STDOUT").format(
-        sql.Identifier(table.schema, table.name), written_columns(table)
+    return sql.SQL("COPY {}{} TO STDOUT{}").format(
+        sql.Identifier(table.schema, table.name),
+        written_columns(table),
+        sql.SQL(" (FORMAT binary)" if binary else ""),
     )
+
+
+def written(table: Relation) -> tuple[str, ...]:
+    """Return the columns that COPY takes: all but generated ones."""
+    return tuple(column.name for column in table.columns if not column.generated)
 
 
 def written_columns(table: Relation) -> sql.Composable:
     """Return the parenthesised list of the columns that COPY takes, or nothing where there are none."""
-    plain = [sql.Identifier(column.name) for column in table.columns if not column.generated]
+    plain = [sql.Identifier(name) for name in written(table)]
     return sql.SQL(" ({})").format(sql.SQL(", ").join(plain)) if plain else sql.SQL("")
 
 
 def fingerprint(session: Session, table: Relation, seed: Seed, method: Method = Method.SERVER) -> Fingerprint:
     """Return the fingerprint of a table's own rows (not its children's) in the session's transaction."""
-    if method is Method.STREAM:
-        digest = StreamDigest(seed)
-        session.copy_out(copy_out(table), digest)
-        return digest.fingerprint()
-    rows, first, second = session.one(statement(table, seed))
-    return Fingerprint(rows, f"{int(first) % _WORD:016x}{int(second) % _WORD:016x}")
+    return fingerprints(session, [(table, method)], seed)[0]
+
+
+def fingerprints(
+    session: Session, wanted: Sequence[tuple[Relation, Method]], seed: Seed
+) -> tuple[Fingerprint, ...]:
+    """Return the fingerprints of several tables, in the order given, in one round trip where it can be."""
+    found: dict[int, Fingerprint] = {}
+    asked: list[int] = []
+    for position, (table, method) in enumerate(wanted):
+        if method is Method.STREAM:
+            digest = StreamDigest(seed)
+            session.copy_out(copy_out(table), digest)
+            found[position] = digest.fingerprint()
+        else:
+            asked.append(position)
+    for start in range(0, len(asked), _TOGETHER):
+        part = asked[start : start + _TOGETHER]
+        union = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {}, f.* FROM ({}) AS f").format(
+                sql.Literal(position), statement(wanted[position][0], seed, wanted[position][1])
+            )
+            for position in part
+        )
+        for position, rows, first, second in session.query(union):
+            digest_text = f"{int(first) % _WORD:016x}{int(second) % _WORD:016x}"
+            found[position] = Fingerprint(rows, digest_text, wanted[position][1])
+    return tuple(found[position] for position in range(len(wanted)))

@@ -110,10 +110,16 @@ class Session:
     def transaction(self, mode: str = "") -> Iterator[None]:
         """Run the block in a transaction, committed at its end, rolled back on any error."""
         self.execute(f"BEGIN {mode}")
+        with self.finishing():
+            yield
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """Run the block in a transaction that is open, or that it begins: committed, or rolled back."""
         try:
             yield
         except BaseException:
-            self._roll_back_quietly()
+            self.abandon()
             raise
         self.execute("COMMIT")
 
@@ -124,9 +130,10 @@ class Session:
         try:
             yield
         finally:
-            self._roll_back_quietly()
+            self.abandon()
 
-    def _roll_back_quietly(self) -> None:
+    def abandon(self) -> None:
+        """Roll back what is open, or close the session where that cannot be. Never raises."""
         try:
             self.connection.rollback()
             with self.connection.cursor() as cursor:

@@ -8,15 +8,16 @@ and then asks what it is *now*; sequences are read once, apart.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from psycopg2 import sql
 
-from supaneon_sync.errors import PrimaryError, SnapshotLost, SupaneonError
+from supaneon_sync.errors import NeonError, PrimaryError, SnapshotLost, SupaneonError
 from supaneon_sync.policy.facts import Relation
+from supaneon_sync.postgres.failures import Side, lost
 from supaneon_sync.postgres.session import Session
 
 _BEGIN = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
@@ -25,19 +26,28 @@ SELECT pg_export_snapshot(), statement_timestamp(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
 """
 
-# Functions look the catalogs up as they are now, plain SELECTs as the snapshot saw them. The settings are
-# asked for in the transaction that will read: behind a transaction pooler it may be another backend's.
+# Functions look the catalogs up as they are now, plain SELECTs as the snapshot saw them.
 _STILL = """
-SELECT coalesce(pg_relation_filenode(%(oid)s::oid), 0) = %(file)s
+SELECT {position}, coalesce(pg_relation_filenode({oid}::oid), 0) = {file}
    AND coalesce(bool_and(
-         (pg_identify_object_as_address('pg_class'::regclass, %(oid)s::oid, a.number)).object_names
-         = ARRAY[%(schema)s, %(name)s, a.name]), true)
-   AND (pg_identify_object_as_address('pg_class'::regclass, %(oid)s::oid, 0)).object_names
-       = ARRAY[%(schema)s, %(name)s],
-       current_setting('search_path') = 'pg_catalog' AND current_setting('row_security') = 'off'
-   AND current_setting('extra_float_digits') = '3' AND current_setting('transaction_read_only') = 'on'
-FROM unnest(%(numbers)s::int[], %(names)s::text[]) AS a (number, name)
+         (pg_identify_object_as_address('pg_class'::regclass, {oid}::oid, a.number)).object_names
+         = ARRAY[{schema}, {name}, a.name]), true)
+   AND (pg_identify_object_as_address('pg_class'::regclass, {oid}::oid, 0)).object_names
+       = ARRAY[{schema}, {name}],
+       coalesce(pg_table_size({oid}::oid), 0),
+       coalesce(pg_relation_size({oid}::oid), 0)
+FROM unnest({numbers}::int[], {names}::text[]) AS a (number, name)
 """
+# Asked for in the transaction that will read: behind a transaction pooler it may be another backend's.
+_PINNED = """
+SELECT -1, current_setting('search_path') = 'pg_catalog' AND current_setting('row_security') = 'off'
+   AND current_setting('extra_float_digits') = '3' AND current_setting('transaction_read_only') = 'on',
+       0::bigint, 0::bigint
+"""
+_WORTH_A_LOOK = ("55P03", "42P01", "3F000", "42809", "22023", "42704", "XX000")
+"""Locked, gone, replaced, or the snapshot itself: asked step by step, it is known which."""
+_FIRST_TRY = timedelta(seconds=2)
+"""How long several tables' locks are waited for at once, before each is waited for by itself."""
 
 
 @dataclass(frozen=True)
@@ -63,51 +73,98 @@ def joined(session: Session, snapshot: Snapshot) -> Iterator[None]:
         try:
             session.execute("SET TRANSACTION SNAPSHOT %s", (snapshot.name,))
         except PrimaryError as error:
-            lost = SnapshotLost(f"The primary's snapshot is gone: {error.message}")
-            raise lost.with_evidence(error.evidence) from None
+            if lost(error):
+                raise
+            gone = SnapshotLost(f"The primary's snapshot is gone: {error.message}")
+            raise gone.with_evidence(error.evidence) from None
         yield
 
 
 @contextmanager
-def reading(session: Session, snapshot: Snapshot, table: Relation, lock_wait: timedelta) -> Iterator[None]:
-    """Run the block in the snapshot with ``table`` locked against change, and proved unchanged.
+def reading(
+    session: Session, snapshot: Snapshot, tables: Sequence[Relation], lock_wait: timedelta
+) -> Iterator[dict[Relation, int]]:
+    """Run the block in the snapshot with ``tables`` locked against change, and proved unchanged.
 
-    The lock is released at the block's end. Raises SnapshotLost when the table was truncated,
-    rewritten, replaced, renamed or dropped since the snapshot, PrimaryError when it stays locked.
+    Gives the bytes of each (TOAST included, indexes not; 0: it has no rows). The locks are released at
+    the block's end. Raises SnapshotLost when a table was truncated, rewritten, replaced, renamed or
+    dropped since the snapshot, PrimaryError when it stays locked.
     """
+    sizes = _at_once(session, snapshot, tables, min(lock_wait, _FIRST_TRY))
+    if sizes is not None:
+        with session.finishing():
+            yield sizes
+        return
     with joined(session, snapshot):
-        _lock(session, table, lock_wait)
-        still, pinned = session.one(
-            _STILL,
-            {
-                "oid": table.oid,
-                "file": table.file,
-                "schema": table.schema,
-                "name": table.name,
-                "numbers": [column.number for column in table.columns],
-                "names": [column.name for column in table.columns],
-            },
+        for table in tables:
+            _lock(session, table, lock_wait)
+        yield _unchanged(session.query(_examination(tables)), tables)
+
+
+def _at_once(
+    session: Session, snapshot: Snapshot, tables: Sequence[Relation], lock_wait: timedelta
+) -> dict[Relation, int] | None:
+    """Begin, lock and examine in one round trip. None where the server refused anything of it."""
+    begin = sql.SQL("BEGIN " + _BEGIN + "; SET TRANSACTION SNAPSHOT {}; ").format(sql.Literal(snapshot.name))
+    locks = _locking(tables, lock_wait)
+    try:
+        rows = session.query(begin + locks + sql.SQL("; ") + _examination(tables))
+        return _unchanged(rows, tables)
+    except PrimaryError as error:
+        session.abandon()
+        if error.evidence.get("sqlstate") in _WORTH_A_LOOK:
+            return None
+        raise
+    except BaseException:
+        session.abandon()
+        raise
+
+
+def _examination(tables: Sequence[Relation]) -> sql.Composable:
+    asked = [
+        sql.SQL(_STILL).format(
+            position=sql.Literal(position),
+            oid=sql.Literal(table.oid),
+            file=sql.Literal(table.file),
+            schema=sql.Literal(table.schema),
+            name=sql.Literal(table.name),
+            numbers=sql.Literal([column.number for column in table.columns]),
+            names=sql.Literal([column.name for column in table.columns]),
         )
-        if not pinned:
+        for position, table in enumerate(tables)
+    ]
+    return sql.SQL(" UNION ALL ").join([sql.SQL(_PINNED), *asked])
+
+
+def _unchanged(rows: Sequence[tuple[int, bool, int, int]], tables: Sequence[Relation]) -> dict[Relation, int]:
+    sizes: dict[Relation, int] = {}
+    for position, sound, size, main in rows:
+        if position < 0 and not sound:
             raise PrimaryError(
                 "The primary forgets settings between transactions, as a transaction pooler does.",
                 remedy="Use the direct connection or the session pooler (port 5432).",
             )
-        if not still:
-            raise SnapshotLost(
-                f"{table.label} was truncated, rewritten or altered on the primary after the snapshot."
-            )
-        yield
+        if position >= 0:
+            if not sound:
+                raise SnapshotLost(
+                    f"{tables[position].label} was truncated, rewritten or altered on the primary"
+                    " after the snapshot."
+                )
+            sizes[tables[position]] = size if main else 0
+    return sizes
+
+
+def _locking(tables: Sequence[Relation], lock_wait: timedelta) -> sql.Composable:
+    milliseconds = max(1, int(lock_wait.total_seconds() * 1000))
+    return sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS SHARE MODE").format(
+        sql.Literal(milliseconds),
+        sql.SQL(", ").join(sql.SQL("ONLY ") + sql.Identifier(one.schema, one.name) for one in tables),
+    )
 
 
 def _lock(session: Session, table: Relation, lock_wait: timedelta) -> None:
-    milliseconds = max(1, int(lock_wait.total_seconds() * 1000))
     try:
-        session.execute(
-            sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(
-                sql.Literal(milliseconds), sql.Identifier(table.schema, table.name)
-            )
-        )
+        session.execute(_locking([table], lock_wait))
     except PrimaryError as error:
         code = error.evidence.get("sqlstate")
         if code == "55P03":
@@ -117,8 +174,8 @@ def _lock(session: Session, table: Relation, lock_wait: timedelta) -> None:
                 **error.evidence,
             ) from None
         if code in ("42P01", "3F000", "42809"):
-            lost = SnapshotLost(f"{table.label} was dropped or replaced on the primary.")
-            raise lost.with_evidence(error.evidence) from None
+            gone = SnapshotLost(f"{table.label} was dropped or replaced on the primary.")
+            raise gone.with_evidence(error.evidence) from None
         raise
 
 
@@ -132,7 +189,7 @@ class Keeper:
         self._sessions: list[Session] = []
         self._interval = interval.total_seconds()
         self._done = threading.Event()
-        self._failure: SupaneonError | None = None
+        self._failures: dict[Session, SupaneonError] = {}
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
     def add(self, session: Session) -> None:
@@ -143,11 +200,12 @@ class Keeper:
         """Leave this session alone from now on."""
         if session in self._sessions:
             self._sessions.remove(session)
+        self._failures.pop(session, None)
 
     def check(self) -> None:
         """Raise the error of the first session that was lost, if any was."""
-        if self._failure is not None:
-            raise self._failure
+        for failure in list(self._failures.values()):
+            raise failure
 
     def _keep(self) -> None:
         while not self._done.wait(self._interval):
@@ -156,8 +214,7 @@ class Keeper:
                     session.ping()
                 except SupaneonError as error:
                     if session in self._sessions:
-                        self._failure = self._failure or error
-                        return
+                        self._failures.setdefault(session, _loss(session, error))
 
     def __enter__(self) -> Keeper:
         self._thread.start()
@@ -166,3 +223,12 @@ class Keeper:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join(timeout=5)
+
+
+def _loss(session: Session, error: SupaneonError) -> SupaneonError:
+    """Return what losing a kept session means: a new snapshot, or, on the mirror, the end of the run."""
+    if session.side is Side.PRIMARY:
+        return SnapshotLost(f"The session that held the primary's snapshot was lost: {error.message}")
+    return NeonError(
+        f"The session that held the mirror's lock was lost: {error.message}", remedy="Run it again."
+    )
