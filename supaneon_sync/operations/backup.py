@@ -12,16 +12,12 @@ from supaneon_sync.operations.standby import opened
 from supaneon_sync.operations.syncing import Proved, make_equal
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.postgres import clients, conninfo
+from supaneon_sync.report import coverage
 from supaneon_sync.report.outcome import Outcome, Table
 from supaneon_sync.run import Run
 from supaneon_sync.settings import Settings
 
-NOT_IN_THE_DATABASE = (
-    "Storage files (the rows of storage.objects are here, the files are not)",
-    "Edge Functions and their secrets",
-    "Auth settings, e-mail templates and providers",
-    "Realtime, API and network settings of the project",
-)
+NOT_IN_THE_DATABASE = tuple(f"{what} ({why})" for what, why in coverage.NOT_IN_THE_DATABASE)
 """What a Supabase project has outside its database: no copy of the database can hold it."""
 
 
@@ -54,7 +50,7 @@ def _outcome(published: Published, proved: Proved, run: Run, seconds: float) -> 
     one = published.backup
     now = run.clock()
     degraded = bool(proved.violations or proved.plan.degraded)
-    told = proved.plan.told()
+    covered = coverage.table(publishing.ledger_of(proved))
     outputs = handover.plain(one, now) | handover.connection(published.doors)
     counts = {"tables": str(len(proved.tables)), "rows": str(proved.rows), "bytes": str(proved.bytes)}
     return Outcome(
@@ -72,14 +68,8 @@ def _outcome(published: Published, proved: Proved, run: Run, seconds: float) -> 
             ("Direct host", outputs["host"]),
             ("Pooled host", outputs["pooled-host"]),
         ),
-        tables=(_tables(proved), _durations(proved), *_exceptions(proved)),
-        notes=(
-            *proved.plan.degraded,
-            *proved.notes,
-            *(f"{table.label}: rows left out, {reason}." for table, reason in proved.plan.rowless),
-            *(f"{d.entry.kind.lower()} {d.entry.name}: {d.fate.value}, {d.reason}." for d in told),
-            *(f"Not in the database: {what}." for what in NOT_IN_THE_DATABASE),
-        ),
+        tables=(covered, *_exceptions(proved), _tables(proved), _durations(proved)),
+        notes=(*proved.plan.degraded, *proved.notes),
         outputs=outputs | counts,
         secrets=handover.secret(published.doors),
         report={

@@ -15,7 +15,8 @@ from supaneon_sync.errors import SupaneonError
 from supaneon_sync.neon_client import BranchRequest
 from supaneon_sync.operations import room
 from supaneon_sync.operations.mirroring import HeldMirror
-from supaneon_sync.operations.standby import Doors, Standby, StandingBackup
+from supaneon_sync.operations.standby import Doors, Standby
+from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.operations.syncing import Proved
 from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.backups import Backup
@@ -25,7 +26,8 @@ from supaneon_sync.postgres import large_objects
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.shape import queries as shape_queries
 from supaneon_sync.postgres.shape import read as read_shape
-from supaneon_sync.report import ledger, manifest
+from supaneon_sync.report import coverage, ledger, manifest
+from supaneon_sync.report.coverage import Found, Line
 from supaneon_sync.report.ledger import LedgerRow
 
 STAGING_LIFE = timedelta(hours=6)
@@ -114,6 +116,22 @@ def _commit(
     return Published(replace(staged, branch=committed), doors, document)
 
 
+def ledger_of(proved: Proved) -> tuple[Line, ...]:
+    """Return the coverage ledger of a proved copy."""
+    found = Found(
+        rows=proved.rows,
+        large_objects=len(proved.large_objects),
+        large_bytes=sum(one.size for one in proved.large_objects),
+        jobs=proved.names.jobs,
+        secrets=proved.names.secrets,
+        refused_settings=proved.refused_settings,
+        violations=tuple(
+            (f"{one.entry.kind.lower()} {one.entry.name}", one.outcome) for one in proved.violations
+        ),
+    )
+    return coverage.coverage(proved.plan, proved.inventory, found)
+
+
 def describe(
     standby: Standby, held: HeldMirror, proved: Proved, primary: Conninfo, shape: Shape
 ) -> dict[str, Any]:
@@ -186,6 +204,7 @@ def describe(
             {"kind": one.entry.kind.lower(), "name": one.entry.name, "outcome": one.outcome}
             for one in proved.violations
         ],
+        "coverage": coverage.document(ledger_of(proved)),
         "roles": [role.name for role in proved.plan.roles],
         "notes": list(proved.notes),
     }

@@ -17,6 +17,28 @@ class Fate(Enum):
     LEFT_OUT = "left out"
 
 
+class Topic(Enum):
+    """What part of a project an entry belongs to; its value is its name for people."""
+
+    TABLES = "Tables, keys and indexes"
+    CODE = "Functions, types and operators"
+    VIEWS = "Views"
+    TRIGGERS = "Triggers and rules"
+    POLICIES = "Row level security"
+    GRANTS = "Rights of roles"
+    EXTENSIONS = "Extensions"
+    DATABASE = "Encoding and other properties of the database"
+    LACKING = "Extensions that the copy's server does not offer"
+    PLATFORM = "The platform's own machinery"
+    REPLICATION = "Publications and subscriptions"
+    FOREIGN = "Foreign servers and tables"
+    EVENTS = "Event triggers"
+    WEBHOOKS = "Database webhooks"
+    SUPERUSER = "What only a superuser may make"
+    DEFAULTS = "Default privileges"
+    OUTSIDE = "What leans on schemas left out"
+
+
 @dataclass(frozen=True)
 class Decision:
     """One entry's fate. ``told`` marks what a reader of the summary has to know.
@@ -30,6 +52,7 @@ class Decision:
     reason: str
     told: bool = False
     made: Entry | None = None
+    topic: Topic = Topic.TABLES
 
 
 def kept(entry: Entry) -> Decision:
@@ -37,9 +60,9 @@ def kept(entry: Entry) -> Decision:
     return Decision(entry, Fate.KEPT, "carried as it is", made=entry)
 
 
-def left_out(entry: Entry, reason: str, *, told: bool = False) -> Decision:
+def left_out(entry: Entry, reason: str, topic: Topic, *, told: bool = False) -> Decision:
     """Return the decision to leave an entry out."""
-    return Decision(entry, Fate.LEFT_OUT, reason, told)
+    return Decision(entry, Fate.LEFT_OUT, reason, told, topic=topic)
 
 
 @dataclass(frozen=True)
@@ -58,7 +81,7 @@ class Plan:
 
     ``checks`` are made after the rows; ``routines`` get the application's search_path while the copy is
     made. ``large_objects`` says whether there are any to bring, ``degraded`` in what way the copy will be
-    less than the primary.
+    less than the primary; ``unbound`` is what roles lose that bypass row security there.
     """
 
     decisions: tuple[Decision, ...]
@@ -74,6 +97,7 @@ class Plan:
     settings: tuple[StoredSetting, ...]
     large_objects: bool
     notes: tuple[str, ...]
+    unbound: str = ""
     degraded: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()
 

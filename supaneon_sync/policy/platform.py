@@ -30,7 +30,7 @@ PLATFORM_ROLES = _words("""
 """Roles that only own or administer the platform's own objects; a copy has no use for them, except
 where a policy names one."""
 
-PLATFORM_PREFIXES = ("pg_", "supabase_", "pgsodium_", "cli_login_", "neon_", "cloud_")
+PLATFORM_PREFIXES = ("pg_", "supabase_", "pgsodium_", "cli_login_")
 """Beginnings of the names of roles that are nobody's own."""
 
 
@@ -51,6 +51,11 @@ EVENT_TRIGGERS = _words("""
     issue_pg_cron_access issue_pg_graphql_access issue_pg_net_access issue_graphql_placeholder
     pgrst_ddl_watch pgrst_drop_watch
 """)
+REFILLED_EXTENSIONS = _words("""
+    postgis postgis_tiger_geocoder postgis_topology address_standardizer_data_us pg_cron pg_net pg_graphql
+    supabase_vault pgsodium pg_tle wrappers pg_repack
+""")
+"""Extensions whose tables hold what the extension itself fills, or what is accounted for by itself."""
 TRANSIENT = _words("""
     refresh_tokens mfa_amr_claims mfa_challenges one_time_tokens flow_state saml_relay_states
     oauth_client_states oauth_authorizations webauthn_challenges
@@ -121,6 +126,17 @@ HOLDS_ROWS = _lines("""
     DOMAIN
 """)
 """Kinds without which a table's rows are not what they were."""
+
+RULES = _lines("""
+    POLICY
+    ROW SECURITY
+    CONSTRAINT
+    CHECK CONSTRAINT
+    FK CONSTRAINT
+    INDEX
+    DEFAULT
+""")
+"""Kinds that say which rows there may be and who sees them."""
 
 NEVER: dict[str, str] = {
     "DEFAULT ACL": "default privileges belong to roles that the copy's owner may not speak for",

@@ -13,10 +13,12 @@ from dataclasses import replace
 from supaneon_sync.policy import scope as scoping
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Grant, Inventory, ObjectId, Relation, StoredSetting, Target
-from supaneon_sync.policy.plan import Decision, Fate, NewRole, Plan, kept, left_out
+from supaneon_sync.policy.plan import Decision, Fate, NewRole, Plan, Topic, kept, left_out
 from supaneon_sync.policy.platform import (
     API_ROLES,
     HOLDS_ROWS,
+    REFILLED_EXTENSIONS,
+    RULES,
     TRANSIENT,
     is_platform_role,
 )
@@ -65,6 +67,7 @@ def decide(
     large_objects = bool(inventory.large_objects) and not scope.include
     grants = _grants(there, inventory, large_objects)
     roles = _roles(there.values(), grants, inventory, target)
+    unbound = _unbound(inventory, target, roles)
     return Plan(
         decisions=decisions,
         roles=roles,
@@ -79,7 +82,10 @@ def decide(
         settings=_settings(inventory.settings, roles),
         large_objects=large_objects,
         notes=_notes(there, inventory, target),
-        degraded=_degraded(inventory, target, roles),
+        unbound=unbound,
+        degraded=tuple(
+            filter(None, (unbound, *_lost(decisions), _loosened(roles, inventory), _not_dumped(inventory)))
+        ),
         blockers=(*blockers, *(f"{text}, whose rows are not copied" for text in dangling)),
     )
 
@@ -98,7 +104,7 @@ def _decisions(
         if gaps and decision.made is not None:
             gap = min(gaps, key=lambda need: (not need.label.startswith("table "), need.label))
             reason = f"needs {gap.label}, in a schema that is left out"
-            decision = left_out(entry, reason, told=True)
+            decision = left_out(entry, reason, Topic.OUTSIDE, told=True)
             if scoping.is_hard(entry):
                 blockers.append(f"{_named(entry)} {reason}")
         causes = [
@@ -107,8 +113,9 @@ def _decisions(
             if need in decisions and decisions[need].fate is Fate.LEFT_OUT
         ]
         if causes and decision.made is not None:
-            told = any(cause.told for cause in causes)
-            decision = left_out(entry, f"needs {_named(causes[0].entry)}, which is left out", told=told)
+            told = entry.kind != "COMMENT" or any(cause.told for cause in causes)
+            reason = f"needs {_named(causes[0].entry)}, which is left out"
+            decision = left_out(entry, reason, causes[0].topic, told=told)
             root = _root(causes[0], decisions).entry
             if entry.kind == "TABLE" or (entry.kind in HOLDS_ROWS and root.kind == "EXTENSION"):
                 blockers.append(f"{_named(entry)} needs {_named(root)}")
@@ -206,15 +213,48 @@ def _settings(settings: tuple[StoredSetting, ...], roles: tuple[NewRole, ...]) -
     )
 
 
-def _degraded(inventory: Inventory, target: Target, roles: tuple[NewRole, ...]) -> tuple[str, ...]:
+def _unbound(inventory: Inventory, target: Target, roles: tuple[NewRole, ...]) -> str:
     less = [role.name for role in roles if inventory.roles[role.name].bypasses_rls and not role.bypasses_rls]
     if not less:
-        return ()
-    text = (
+        return ""
+    return (
         f"On PostgreSQL {target.major} the copy's owner may not create roles that bypass row security:"
         f" {', '.join(less)} read and write there only what policies allow."
     )
-    return (text,)
+
+
+def _not_dumped(inventory: Inventory) -> str:
+    lost = [
+        one.label for one in inventory.member_tables if one.pages and one.extension not in REFILLED_EXTENSIONS
+    ]
+    if not lost:
+        return ""
+    return (
+        "These tables belong to extensions, so that no dump holds their rows, and neither does this backup:"
+        f" {', '.join(lost)}."
+    )
+
+
+def _lost(decisions: Iterable[Decision]) -> tuple[str, ...]:
+    """Return what to say of rules over rows that the copy has to do without."""
+    lost = [d for d in decisions if d.fate is Fate.LEFT_OUT and d.told and d.entry.kind in RULES]
+    policies = [d for d in lost if d.entry.kind == "POLICY"]
+    others = [d for d in lost if d.entry.kind != "POLICY"]
+    told = [
+        f"{_named(one.entry)} is not on the copy ({one.reason}): row security may let more through there."
+        for one in policies
+    ]
+    return (*told, *(f"{_named(one.entry)} is not on the copy ({one.reason})." for one in others))
+
+
+def _loosened(roles: Iterable[NewRole], inventory: Inventory) -> str:
+    """Return what to say of memberships that are not carried, because they cannot be carried alike."""
+    lost = []
+    for role in roles:
+        there = inventory.roles[role.name]
+        built_in = (name for name in there.member_of if name.startswith("pg_"))
+        lost += [f"{role.name} in {name}" for name in sorted({*there.limited_member_of, *built_in})]
+    return f"Memberships that are not carried: {', '.join(lost)}." if lost else ""
 
 
 def _notes(there: Mapping[ObjectId, Entry], inventory: Inventory, target: Target) -> tuple[str, ...]:

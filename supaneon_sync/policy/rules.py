@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from supaneon_sync.policy.entries import Entry
 from supaneon_sync.policy.facts import Inventory, Target
-from supaneon_sync.policy.plan import Decision, Fate, kept, left_out
+from supaneon_sync.policy.plan import Decision, Fate, Topic, kept, left_out
 from supaneon_sync.policy.platform import (
     CUSTOMER,
     EVENT_TRIGGER_FUNCTIONS,
@@ -37,7 +37,8 @@ def judge(entry: Entry, inventory: Inventory, target: Target) -> Decision:
     for rule in _RULES:
         found = rule(entry, inventory, target)
         if found is not None:
-            return found
+            made_or_ours = found.fate is not Fate.LEFT_OUT
+            return replace(found, topic=_TOPICS.get(entry.kind, Topic.CODE)) if made_or_ours else found
     raise ValueError(
         f"an archive entry of unknown kind {entry.kind!r} ({entry.name}); nothing passes unclassified"
     )
@@ -53,7 +54,7 @@ def _session(entry: Entry, _: Inventory, __: Target) -> Decision | None:
     if entry.kind in SESSION:
         return Decision(entry, Fate.TRANSFORMED, "the copy's database and session are made alike")
     if entry.kind == "COMMENT" and entry.tag.startswith("DATABASE "):
-        return left_out(entry, "it is about the primary's database by name")
+        return left_out(entry, "it is about the primary's database by name", Topic.PLATFORM)
     if entry.kind in ROWS:
         return Decision(entry, Fate.TRANSFORMED, "rows and sequence readings are carried by the copy itself")
     return None
@@ -63,7 +64,7 @@ def _platform_schema(entry: Entry, inventory: Inventory, _: Target) -> Decision 
     about = entry.tag.removeprefix("SCHEMA ") if entry.kind in ("SCHEMA", "ACL", "COMMENT") else ""
     schema = entry.schema or about
     if is_platform_schema(schema, inventory):
-        return left_out(entry, f"schema {schema} is the platform's own machinery")
+        return left_out(entry, f"schema {schema} is the platform's own machinery", Topic.PLATFORM)
     if entry.kind == "SCHEMA" and entry.tag == "public":
         return Decision(entry, Fate.TRANSFORMED, "every database has it")
     return None
@@ -79,20 +80,22 @@ def _never(entry: Entry, _: Inventory, __: Target) -> Decision | None:
         or (entry.kind == "EVENT TRIGGER" and entry.tag in EVENT_TRIGGERS)
         or entry.tag.startswith("supabase_realtime")
     )
-    return left_out(entry, NEVER[entry.kind], told=not platform)
+    topic = NEVER_TOPICS.get(entry.kind, Topic.SUPERUSER)
+    return left_out(entry, NEVER[entry.kind], topic, told=not platform)
 
 
 def _extension(entry: Entry, inventory: Inventory, target: Target) -> Decision | None:
     if entry.kind == "COMMENT" and entry.tag.startswith("EXTENSION "):
-        return left_out(entry, "only an extension's owner may comment on it")
+        return left_out(entry, "only an extension's owner may comment on it", Topic.PLATFORM)
     if entry.kind != "EXTENSION":
         return None
     if entry.tag == "pg_cron":
-        return left_out(entry, "a copy must not run the primary's jobs", told=True)
+        return left_out(entry, "a copy must not run the primary's jobs", Topic.LACKING, told=True)
     if entry.tag in target.extensions:
         return None
     version = inventory.extensions.get(entry.tag)
-    return left_out(entry, f"the target does not offer it (the primary has {version})", told=True)
+    reason = f"the target does not offer it (the primary has {version})"
+    return left_out(entry, reason, Topic.LACKING, told=True)
 
 
 def _trigger(entry: Entry, inventory: Inventory, _: Target) -> Decision | None:
@@ -101,22 +104,21 @@ def _trigger(entry: Entry, inventory: Inventory, _: Target) -> Decision | None:
     schema, function = inventory.trigger_functions.get(entry.oid, ("", ""))
     if schema not in _CALLED_BY_WEBHOOKS:
         return None
-    return left_out(
-        entry, f"it calls {schema}.{function}, which is not on the copy: every write would fail", told=True
-    )
+    reason = f"it calls {schema}.{function}, which is not on the copy: every write would fail"
+    return left_out(entry, reason, Topic.WEBHOOKS, told=True)
 
 
 def _function(entry: Entry, inventory: Inventory, _: Target) -> Decision | None:
     if entry.kind not in ("FUNCTION", "PROCEDURE"):
         return None
     if entry.schema == "extensions" and entry.tag.split("(")[0] in EVENT_TRIGGER_FUNCTIONS:
-        return left_out(entry, "it serves the platform's event triggers alone")
+        return left_out(entry, "it serves the platform's event triggers alone", Topic.PLATFORM)
     privileged = inventory.privileged_settings.get(entry.oid)
     if not privileged:
         return None
     platform = entry.schema == "realtime"
     reason = f"it sets {', '.join(privileged)}, which only a superuser may"
-    return left_out(entry, reason, told=not platform)
+    return left_out(entry, reason, Topic.PLATFORM if platform else Topic.SUPERUSER, told=not platform)
 
 
 def _unlogged(entry: Entry, inventory: Inventory, _: Target) -> Decision | None:
@@ -133,3 +135,28 @@ def _kept(entry: Entry, _: Inventory, __: Target) -> Decision | None:
 
 
 _RULES = (_session, _platform_schema, _never, _extension, _trigger, _function, _unlogged, _kept)
+"""The first rule that has an answer decides."""
+
+_KINDS: dict[Topic, tuple[str, ...]] = {
+    Topic.TABLES: (
+        *("TABLE", "TABLE ATTACH", "DEFAULT", "INDEX", "INDEX ATTACH", "CONSTRAINT", "FK CONSTRAINT"),
+        *("CHECK CONSTRAINT", "SEQUENCE", "SEQUENCE OWNED BY", "STATISTICS", "SCHEMA", "COMMENT", *ROWS),
+    ),
+    Topic.VIEWS: ("VIEW", "MATERIALIZED VIEW"),
+    Topic.TRIGGERS: ("TRIGGER", "RULE"),
+    Topic.POLICIES: ("POLICY", "ROW SECURITY"),
+    Topic.GRANTS: ("ACL",),
+    Topic.EXTENSIONS: ("EXTENSION",),
+    Topic.DATABASE: tuple(SESSION),
+}
+_TOPICS = {kind: topic for topic, kinds in _KINDS.items() for kind in kinds}
+"""What kinds belong to; all others are code."""
+
+NEVER_TOPICS = {
+    "DEFAULT ACL": Topic.DEFAULTS,
+    "EVENT TRIGGER": Topic.EVENTS,
+    **dict.fromkeys(("FOREIGN DATA WRAPPER", "SERVER", "USER MAPPING", "FOREIGN TABLE"), Topic.FOREIGN),
+    **dict.fromkeys(("PUBLICATION", "PUBLICATION TABLE", "PUBLICATION TABLES IN SCHEMA"), Topic.REPLICATION),
+    **dict.fromkeys(("SUBSCRIPTION", "SUBSCRIPTION TABLE"), Topic.REPLICATION),
+}
+"""What the kinds belong to that no copy gets; all others only a superuser may make."""

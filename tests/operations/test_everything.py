@@ -70,6 +70,10 @@ class Copied:
         assert isinstance(document, Mapping)
         return document
 
+    @property
+    def coverage(self) -> Mapping[str, Mapping[str, Any]]:
+        return {line["surface"]: line for line in self.manifest["coverage"]}
+
     @contextmanager
     def primary(self, role: str = "postgres") -> Iterator[connection]:
         assert self.sandbox.primary_server is not None
@@ -332,9 +336,9 @@ def test_settings_stand_where_the_target_takes_them_and_are_named_where_not(copi
     assert [row for row in before if not row[2].startswith("app.")] == [
         row for row in after if "search_path" not in row[2]
     ]
-    note = next(note for note in copied.outcome.notes if "superuser may store" in note)
-    assert "app.settings.secret" in note
-    assert "ev_reader: app.tenant" in note
+    assert set(copied.coverage["Settings that only a superuser may store"]["names"]) == {
+        *("app.settings.jwt_exp", "app.settings.secret", "ev_reader: app.tenant"),
+    }
 
 
 def test_roles_stand_with_their_attributes_and_memberships_and_none_can_log_in(copied: Copied) -> None:
@@ -351,3 +355,23 @@ def test_roles_stand_with_their_attributes_and_memberships_and_none_can_log_in(c
     with copied.copy() as session, session.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_roles WHERE rolcanlogin AND rolname ~ '^(ev |anon|ev_)'")
         assert cursor.fetchone() == (0,)
+
+
+def test_every_surface_has_one_status_and_what_is_hidden_is_named_and_not_shown(copied: Copied) -> None:
+    lines = copied.manifest["coverage"]
+    assert len({line["surface"] for line in lines}) == len(lines)
+    status = {surface: line["status"] for surface, line in copied.coverage.items()}
+    assert status["Users and their identities"] == "copied"
+    assert status["Live login secrets"] == "left out"
+    assert status["Large objects"] == "copied"
+    assert status["Storage files"] == "not in the database"
+    assert status["Subscriptions"] == "none on the primary"
+    assert status["Row level security"] == ("copied" if copied.target >= 16 else "transformed")
+    jobs = ("nightly digest (0 3 * * *)", "without a name (*/5 * * * *)")
+    assert tuple(copied.coverage["Scheduled jobs"]["names"]) == jobs
+    assert copied.coverage["Secrets of the vault"]["names"] == ["stripe_key"]
+    assert copied.coverage["Rows that belong to extensions"]["names"] == ["pgmq.q_mails (pg_trgm)"]
+    assert any("pgmq.q_mails" in note for note in copied.outcome.notes)
+    shown = copied.outcome.tables[0]
+    assert len(shown.rows) < 45
+    assert "only a superuser may create it" in str(shown.rows)
