@@ -53,13 +53,16 @@ class Relation:
 class Role:
     """A role of the primary, with the attributes that a copy may need.
 
-    ``custom``: it is the user's, and not there for logging in alone."""
+    ``custom``: it is the user's, and not there for logging in alone. ``limited_member_of`` names the
+    roles whose rights it holds, or may take on, in part only (WITH INHERIT or SET FALSE).
+    """
 
     name: str
     inherits: bool
     bypasses_rls: bool
     member_of: tuple[str, ...] = ()
     custom: bool = False
+    limited_member_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ class Inventory:
     functions whose owner's rights decide what they may do, by owner. ``callers``: functions whose text
     names a schema of the platform, by that schema. ``schemas``: every schema's owner.
     ``search_path``: the one that the application's sessions find, as the server stores it.
+    ``extension_columns``: a table's columns whose type or default belongs to an extension, by both.
     ``outside``: the schemas that the scope leaves out; ``needs``: what objects lean on in there;
     ``helpers``: the functions among that.
     """
@@ -213,6 +217,7 @@ class Inventory:
     references: tuple[Reference, ...] = ()
     partition_of: Mapping[int, int] = field(default_factory=dict)
     extension_schemas: frozenset[str] = frozenset()
+    extension_columns: Mapping[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
     outside: frozenset[str] = frozenset()
     needs: Mapping[ObjectId, tuple[Need, ...]] = field(default_factory=dict)
     helpers: tuple[Helper, ...] = ()

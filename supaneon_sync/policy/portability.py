@@ -84,7 +84,16 @@ def decide(
         notes=_notes(there, inventory, target),
         unbound=unbound,
         degraded=tuple(
-            filter(None, (unbound, *_lost(decisions), _loosened(roles, inventory), _not_dumped(inventory)))
+            filter(
+                None,
+                (
+                    unbound,
+                    *_lost(decisions),
+                    _loosened(roles, inventory),
+                    _empowered(there, inventory),
+                    _not_dumped(inventory),
+                ),
+            )
         ),
         blockers=(*blockers, *(f"{text}, whose rows are not copied" for text in dangling)),
     )
@@ -118,9 +127,14 @@ def _decisions(
             decision = left_out(entry, reason, causes[0].topic, told=told)
             root = _root(causes[0], decisions).entry
             if entry.kind == "TABLE" or (entry.kind in HOLDS_ROWS and root.kind == "EXTENSION"):
-                blockers.append(f"{_named(entry)} needs {_named(root)}")
+                blockers.append(f"{_named(entry)} needs {_named(root)}{_columns(entry, root, inventory)}")
         decisions[entry.dump_id] = decision
     return tuple(decisions.values()), tuple(blockers)
+
+
+def _columns(entry: Entry, extension: Entry, inventory: Inventory) -> str:
+    names = inventory.extension_columns.get((entry.oid, extension.tag), ())
+    return f" (column {', '.join(names)})" if names else ""
 
 
 def _placed(entry: Entry, decisions: Mapping[int, Decision]) -> Entry:
@@ -235,9 +249,24 @@ def _not_dumped(inventory: Inventory) -> str:
     )
 
 
+def _empowered(there: Mapping[ObjectId, Entry], inventory: Inventory) -> str:
+    """Return what to say of code that gains rights on the copy, where everything has one owner."""
+    running = sorted(f"{there[o].name} ({who})" for o, who in inventory.runs_as_owner.items() if o in there)
+    if not running:
+        return ""
+    return (
+        "These ran with the rights of a role of yours on the primary, and run with those of the copy's owner,"
+        f" whom row security does not bind: {', '.join(running)}."
+    )
+
+
 def _lost(decisions: Iterable[Decision]) -> tuple[str, ...]:
     """Return what to say of rules over rows that the copy has to do without."""
-    lost = [d for d in decisions if d.fate is Fate.LEFT_OUT and d.told and d.entry.kind in RULES]
+    lost = [
+        d
+        for d in decisions
+        if d.fate is Fate.LEFT_OUT and d.told and d.entry.kind in RULES and d.topic is not Topic.OUTSIDE
+    ]
     policies = [d for d in lost if d.entry.kind == "POLICY"]
     others = [d for d in lost if d.entry.kind != "POLICY"]
     told = [
@@ -272,12 +301,6 @@ def _notes(there: Mapping[ObjectId, Entry], inventory: Inventory, target: Target
         notes.append(
             "On the copy everything belongs to its owner role; these roles keep the use of what they own on"
             f" the primary: {', '.join(owned)}."
-        )
-    running = sorted(f"{there[o].name} ({who})" for o, who in inventory.runs_as_owner.items() if o in there)
-    if running:
-        notes.append(
-            "These ran with the rights of a role of yours on the primary, and run with those of the copy's"
-            f" owner, which row security does not bind: {', '.join(running)}."
         )
     callers = sorted(f"{there[o].name} ({schema})" for o, schema in inventory.callers.items() if o in there)
     if callers:

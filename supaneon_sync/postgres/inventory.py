@@ -73,9 +73,14 @@ JOIN pg_settings s ON s.name = split_part(config.text, '=', 1) AND s.context <> 
 """
 _ROLES = """
 SELECT r.rolname, r.rolinherit, r.rolbypassrls,
-       coalesce(array_agg(g.rolname::text ORDER BY g.rolname) FILTER (WHERE g.oid IS NOT NULL), '{}'),
-       NOT r.rolcanlogin
+       coalesce(array_agg(g.rolname::text ORDER BY g.rolname) FILTER (WHERE whole), '{}'),
+       NOT r.rolcanlogin,
+       coalesce(array_agg(g.rolname::text ORDER BY g.rolname) FILTER (WHERE NOT whole), '{}')
 FROM pg_roles r LEFT JOIN pg_auth_members m ON m.member = r.oid LEFT JOIN pg_roles g ON g.oid = m.roleid
+CROSS JOIN LATERAL (
+  SELECT g.oid IS NOT NULL AND coalesce((to_jsonb(m) ->> 'set_option')::boolean, true)
+         AND (NOT r.rolinherit OR coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true)) AS whole
+) AS membership
 WHERE r.rolname !~ '^pg_' GROUP BY r.oid, r.rolname, r.rolinherit, r.rolbypassrls, r.rolcanlogin
 """
 _SETTINGS = """
@@ -167,7 +172,10 @@ def read(session: Session) -> Inventory:
         policy_roles=_lists(session.query(_POLICIES)),
         privileged_settings=_lists(session.query(_PRIVILEGED_SETTINGS)),
         grants=grants(session),
-        roles={row[0]: Role(row[0], row[1], row[2], tuple(row[3]), row[4]) for row in session.query(_ROLES)},
+        roles={
+            row[0]: Role(row[0], row[1], row[2], tuple(row[3]), row[4], tuple(filter(None, row[5])))
+            for row in session.query(_ROLES)
+        },
         large_objects=large_objects,
         database_settings=tuple(setting for role, setting in settings if not role),
         role_settings=tuple((role, setting) for role, setting in settings if role),

@@ -40,6 +40,8 @@ def make(session: Session, roles: Sequence[NewRole], owner: str, major: int) -> 
             bypass = role.bypasses_rls != there[role.name][1]
             words += (" BYPASSRLS" if role.bypasses_rls else " NOBYPASSRLS") if bypass else ""
             statements.append(sql.SQL("ALTER ROLE {} " + words).format(name))
+        if role.name in there:
+            statements.append(sql.SQL("ALTER ROLE {} RESET ALL").format(name))
         become = " WITH INHERIT FALSE, SET TRUE" if major >= 16 else ""
         statements.append(sql.SQL("GRANT {} TO {}" + become).format(name, sql.Identifier(owner)))
     wanted = {(parent, role.name) for role in roles for parent in role.member_of}
