@@ -111,6 +111,21 @@ JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE m.deptype = 'e' AND c.relkind IN ('r', 'p') AND {USER_SCHEMA} ORDER BY 1, 2
 """
+_EXTENSION_COLUMNS = """
+WITH used (relation, number, catalog, oid) AS (
+  SELECT d.objid, d.objsubid, d.refclassid, d.refobjid FROM pg_depend d
+  WHERE d.classid = 1259 AND d.objsubid > 0
+  UNION ALL SELECT f.adrelid, f.adnum, d.refclassid, d.refobjid
+  FROM pg_attrdef f JOIN pg_depend d ON d.classid = 2604 AND d.objid = f.oid
+  UNION ALL SELECT a.attrelid, a.attnum, 1247, t.typelem
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE t.typelem <> 0 AND a.attnum > 0
+)
+SELECT u.relation, e.extname, array_agg(DISTINCT a.attname::text ORDER BY a.attname::text)
+FROM used u JOIN pg_depend m ON m.deptype = 'e' AND (m.classid, m.objid) = (u.catalog, u.oid)
+JOIN pg_extension e ON m.refclassid = 'pg_extension'::regclass AND e.oid = m.refobjid
+JOIN pg_attribute a ON a.attrelid = u.relation AND a.attnum = u.number
+GROUP BY 1, 2
+"""
 _SUBSCRIPTIONS = """
 SELECT subname FROM pg_subscription
 WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1
@@ -157,6 +172,10 @@ def read(session: Session) -> dict[str, Any]:
             for role, here, name, value in session.query(_SETTINGS)
         ),
         "member_tables": tuple(MemberTable(*row) for row in session.query(_MEMBER_TABLES)),
+        "extension_columns": {
+            (relation, extension): tuple(columns)
+            for relation, extension, columns in session.query(_EXTENSION_COLUMNS)
+        },
         "subscriptions": tuple(row[0] for row in session.query(_SUBSCRIPTIONS)),
         "owners": {(row[0], row[1]): row[2] for row in session.query(_OWNERS)},
         "runs_as_owner": {(row[0], row[1]): row[2] for row in session.query(_RUNS_AS_OWNER)},
