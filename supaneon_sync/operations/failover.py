@@ -15,7 +15,7 @@ from supaneon_sync.operations.failover_rehearsal import rehearse
 from supaneon_sync.operations.failover_report import planned, served, warnings
 from supaneon_sync.operations.failover_state import Ledger
 from supaneon_sync.operations.standby import Standby, opened
-from supaneon_sync.operations.standing import StandingBackup
+from supaneon_sync.operations.standing import StandingBackup, impostors
 from supaneon_sync.policy import failover as policy
 from supaneon_sync.postgres import conninfo, serving, session
 from supaneon_sync.postgres.failures import Side
@@ -58,9 +58,7 @@ def failover(settings: Settings, run: Run) -> Outcome:
 def choose(standby: Standby, book: Ledger, branches: list[Branch]) -> StandingBackup:
     """Return the backup to fail over to, judged by the ledger where it can be had."""
     there = standby.judged(book.rows(), branches)
-    chosen = policy.choose(
-        [one.backup for one in there], standby.settings.backup, {branch.name for branch in branches}
-    )
+    chosen = policy.choose([one.backup for one in there], standby.settings.backup, dict(impostors(branches)))
     return next(one for one in there if one.backup == chosen)
 
 

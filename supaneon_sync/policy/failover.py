@@ -16,7 +16,7 @@ What must hold, whoever is killed, whatever Neon answers, however many people ca
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -143,15 +143,15 @@ def steps(sight: Sight) -> Iterator[Step]:
         sight = sight.after(step)
 
 
-def choose(there: Sequence[Backup], wanted: str | None, branch_names: Collection[str]) -> Backup:
+def choose(there: Sequence[Backup], wanted: str | None, impostors: Mapping[str, str]) -> Backup:
     """Return the backup to fail over to: the named one, else the newest healthy one.
 
-    ``there`` are this tool's backups, the newest first; ``branch_names`` every branch of the project. A
-    backup that is named is taken even if its last drill failed: whoever names it decides. Raises Refused
-    with what there is and what is wrong with it.
+    ``there`` are this tool's backups, the newest first; ``impostors`` the branches that have a backup's
+    name and are none, with the reason. A backup that is named is taken even if its last drill failed:
+    whoever names it decides. Raises Refused with what there is and what is wrong with it.
     """
     if wanted not in (None, "latest"):
-        return _named(there, str(wanted), branch_names)
+        return _named(there, str(wanted), impostors)
     healthy = next((one for one in there if one.healthy), None)
     if healthy is not None:
         return healthy
@@ -167,14 +167,14 @@ def choose(there: Sequence[Backup], wanted: str | None, branch_names: Collection
     )
 
 
-def _named(there: Sequence[Backup], wanted: str, branch_names: Collection[str]) -> Backup:
+def _named(there: Sequence[Backup], wanted: str, impostors: Mapping[str, str]) -> Backup:
     found = next((one for one in there if one.name == wanted), None)
     if found is not None:
         return found
     shown = ", ".join(one.name for one in there[:5]) or "none"
-    if wanted in branch_names:
+    if wanted in impostors:
         raise Refused(
-            f"The branch {wanted} was not made by this tool, or is not complete: it is no backup of ours.",
+            f"The branch {wanted} is no backup of ours: {impostors[wanted]}.",
             remedy=f"Take one of these: {shown}.",
         )
     raise Refused(f"There is no backup {wanted}.", remedy=f"There are: {shown}.")

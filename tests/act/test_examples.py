@@ -114,8 +114,33 @@ def test_a_failover_is_planned_then_done_and_deployed(act: Act, standby: Sandbox
     assert f"would now be deployed against {made}" in done.log
 
 
+@there("failover")
+def test_a_rehearsal_leaves_nothing_behind(act: Act, standby: Sandbox) -> None:
+    before = standby.names()
+    done = act("failover-rehearsal.yml", "workflow_dispatch")
+    check(done, standby)
+    assert "From the call to a served query it took" in done.log
+    assert standby.names() == before
+
+
+@there("failover", "resolve")
+def test_the_failover_shows_its_plan_then_serves_and_the_deployment_follows(
+    act: Act, standby: Sandbox
+) -> None:
+    before = standby.names()
+    check(act("failover-deploy.yml", "workflow_dispatch", {"plan": "true"}), standby)
+    assert standby.names() == before
+    done = act("failover-deploy.yml", "workflow_dispatch", {"plan": "false", "role": "authenticated"})
+    check(done, standby)
+    (made,) = standby.names() - before
+    assert made.startswith("failover-")
+    assert f"would now be deployed against {made}" in done.log
+
+
 def test_every_example_has_a_test() -> None:
     tested = {
+        "failover-deploy.yml",
+        "failover-rehearsal.yml",
         "backup.yml",
         "backup-and-deploy.yml",
         "pre-migration.yml",

@@ -16,6 +16,7 @@ import pytest
 from supaneon_sync.errors import ConfigError, DataDiffers, Refused
 from supaneon_sync.policy import names
 from supaneon_sync.policy.failover import Step
+from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.comparing import branch_contents
 from tests.operations.failing_over import (
@@ -55,6 +56,22 @@ def standby(world: Sandbox) -> Iterator[Sandbox]:
     clear(world)
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Sandbox, Outcome]]:
+    """A standby whose failover is in force, for tests that leave it so."""
+    with with_backup() as sandbox:
+        yield sandbox, call(sandbox)
+
+
+def own_share(sandbox: Sandbox, outcome: Outcome) -> float:
+    """Return the seconds from call to served query that are not the API's operations and compute start."""
+    operations = sandbox.plane.state.operations.values()
+    theirs = [
+        one.total_duration_ms or 0 for one in operations if one.branch_id == outcome.outputs["branch-id"]
+    ]
+    return float(outcome.outputs["serving-seconds"]) - sum(theirs) / 1000
+
+
 def test_a_query_is_served_with_the_primary_and_the_mirrors_compute_stopped() -> None:
     with with_backup() as sandbox:
         assert sandbox.primary_server is not None
@@ -65,6 +82,7 @@ def test_a_query_is_served_with_the_primary_and_the_mirrors_compute_stopped() ->
         outcome = call(sandbox)
         assert ask(sandbox, uri(outcome), "SELECT count(*) > 0 FROM public.tasks") == [(True,)]
         assert time.monotonic() - began < 60
+        assert 0 < own_share(sandbox, outcome) < 30  # 1 to 2 s on a machine with nothing else to do
         assert ask(sandbox, uri(outcome, "pooled-connection-uri"), "SELECT 1") == [(1,)]
         (durations,) = outcome.tables
         assert [row[0] for row in durations.rows] == [step.value for step in Step if step is not Step.ROLE]
@@ -94,30 +112,30 @@ def test_the_plan_changes_nothing_and_says_what_will_be_lost(standby: Sandbox) -
     assert {one["method"] for one in standby.requests} == {"GET"}
 
 
-def test_a_second_call_returns_the_failover_that_is_there(standby: Sandbox) -> None:
-    first = call(standby)
-    ask(standby, uri(first), "CREATE TABLE public.of_the_night AS SELECT 1 AS a")
-    second = call(standby)
-    assert dict(first.secrets) == dict(second.secrets)
-    assert first.outputs["branch-name"] == second.outputs["branch-name"]
-    assert "was there already" in second.headline
-    assert resets(standby) == 1
-    assert len(failovers(standby)) == 1
+def test_a_second_call_returns_the_failover_that_is_there(served: tuple[Sandbox, Outcome]) -> None:
+    sandbox, first = served
+    ask(sandbox, uri(first), "CREATE TABLE public.of_the_night AS SELECT 1 AS a")
+    second = call(sandbox)
     name = first.outputs["branch-name"]
-    assert [row for row in ledger_rows(standby) if row[0] == name] == [
-        (name, "in force"),
-        (name, "found in force"),
-    ]
+    assert dict(first.secrets) == dict(second.secrets)
+    assert second.outputs["branch-name"] == name
+    assert "was there already" in second.headline
+    assert resets(sandbox) == 1
+    assert failovers(sandbox) == {name}
+    verdicts = [verdict for subject, verdict in ledger_rows(sandbox) if subject == name]
+    assert verdicts[0] == "in force"
+    assert set(verdicts[1:]) == {"found in force"}
 
 
-def test_the_branch_has_a_password_that_opens_nothing_else(standby: Sandbox) -> None:
-    outcome = call(standby)
-    assert names.failover_moment(outcome.outputs["branch-name"]) is not None
-    secret = standby.branch(outcome.outputs["branch-name"]).roles["neondb_owner"].password
+def test_the_branch_has_a_password_that_opens_nothing_else(served: tuple[Sandbox, Outcome]) -> None:
+    sandbox, outcome = served
+    name = outcome.outputs["branch-name"]
+    assert names.failover_moment(name) is not None
+    secret = sandbox.branch(name).roles["neondb_owner"].password
     others = {
         branch.roles["neondb_owner"].password
-        for branch in standby.plane.state.branches.values()
-        if branch.name != outcome.outputs["branch-name"]
+        for branch in sandbox.plane.state.branches.values()
+        if branch.name != name
     }
     assert secret
     assert secret not in others
@@ -125,27 +143,27 @@ def test_the_branch_has_a_password_that_opens_nothing_else(standby: Sandbox) -> 
     assert all(secret not in value for value in outcome.outputs.values())
 
 
-def test_an_application_role_is_let_in_and_the_owner_is_not_handed_out(standby: Sandbox) -> None:
-    outcome = call(standby, role="authenticated")
+def test_an_application_role_is_let_in_and_the_owner_is_not_handed_out(
+    served: tuple[Sandbox, Outcome],
+) -> None:
+    sandbox, owner = served
+    outcome = call(sandbox, role="authenticated")
     assert outcome.outputs["role"] == "authenticated"
     assert "neondb_owner" not in uri(outcome)
-    assert ask(standby, uri(outcome), "SELECT current_user::text") == [("authenticated",)]
-    assert ask(standby, uri(outcome), "SELECT count(*) FROM public.tasks") == [(0,)]
-    again = call(standby, role="authenticated")
+    assert ask(sandbox, uri(outcome), "SELECT current_user::text") == [("authenticated",)]
+    assert ask(sandbox, uri(outcome), "SELECT count(*) FROM public.tasks") == [(0,)]
+    assert ask(sandbox, uri(owner), "SELECT count(*) > 0 FROM public.tasks") == [(True,)]
+    again = call(sandbox, role="authenticated")
     assert dict(again.secrets) == dict(outcome.secrets)
-    resolved = perform(standby, "resolve", backup="failover", role="authenticated")
+    resolved = perform(sandbox, "resolve", backup="failover", role="authenticated")
     assert dict(resolved.secrets) == dict(outcome.secrets)
-    owner = call(standby)
-    assert ask(standby, uri(owner), "SELECT count(*) > 0 FROM public.tasks") == [(True,)]
-    secret = standby.branch(backup_of(standby)).roles["neondb_owner"].password
-    assert secret is not None
-    parts = psycopg2.extensions.parse_dsn(standby.uri(backup_of(standby)))
+    backups = psycopg2.extensions.parse_dsn(sandbox.uri(backup_of(sandbox)))
     with pytest.raises(psycopg2.OperationalError):
-        psycopg2.connect(**(parts | {"user": "authenticated"}))
+        psycopg2.connect(**(backups | {"user": "authenticated"}))
 
 
-def test_a_role_that_bypasses_row_security_is_told(standby: Sandbox) -> None:
-    outcome = call(standby, role="service_role")
+def test_a_role_that_bypasses_row_security_is_told(served: tuple[Sandbox, Outcome]) -> None:
+    outcome = call(served[0], role="service_role")
     assert any("does not restrain the role service_role" in note for note in outcome.notes)
 
 
@@ -158,22 +176,24 @@ def test_a_role_that_is_not_there_hands_nothing_out_and_the_next_call_goes_on(st
     assert resets(standby) == 1
 
 
-def test_the_owner_is_no_application_role(standby: Sandbox) -> None:
+def test_the_owner_is_no_application_role(served: tuple[Sandbox, Outcome]) -> None:
     with pytest.raises(Refused, match="row security does not restrain"):
-        call(standby, role="neondb_owner")
+        call(served[0], role="neondb_owner")
 
 
-def test_a_role_with_a_password_of_somebody_elses_is_left_alone(standby: Sandbox) -> None:
-    name = call(standby).outputs["branch-name"]
-    standby.execute(name, "ALTER ROLE authenticated LOGIN PASSWORD 'theirs'")
+def test_a_role_with_a_password_of_somebody_elses_is_left_alone(served: tuple[Sandbox, Outcome]) -> None:
+    sandbox, outcome = served
+    name = outcome.outputs["branch-name"]
+    sandbox.execute(name, "ALTER ROLE anon LOGIN PASSWORD 'theirs'")
     with pytest.raises(Refused, match="a password that this tool does not know"):
-        call(standby, role="authenticated")
-    parts = psycopg2.extensions.parse_dsn(standby.uri(name))
-    psycopg2.connect(**(parts | {"user": "authenticated", "password": "theirs"})).close()
+        call(sandbox, role="anon")
+    parts = psycopg2.extensions.parse_dsn(sandbox.uri(name))
+    psycopg2.connect(**(parts | {"user": "anon", "password": "theirs"})).close()
 
 
-def test_a_program_moves_over_by_the_resolved_uri_alone(standby: Sandbox) -> None:
+def test_a_program_moves_over_by_the_resolved_uri_alone(served: tuple[Sandbox, Outcome]) -> None:
     """The same program, the same SQL: only the variable DATABASE_URL is another."""
+    standby, outcome = served
 
     def run(address: str) -> tuple[int, str]:
         done = subprocess.run(
@@ -187,7 +207,7 @@ def test_a_program_moves_over_by_the_resolved_uri_alone(standby: Sandbox) -> Non
         return int(count), host
 
     tasks, host = run(standby.primary_url)
-    branch = call(standby).outputs["branch-name"]
+    branch = outcome.outputs["branch-name"]
     for wanted in ("failover", branch):
         outcome = perform(standby, "resolve", backup=wanted)
         assert run(uri(outcome)) == (tasks, outcome.outputs["host"])
@@ -198,6 +218,7 @@ def test_a_program_moves_over_by_the_resolved_uri_alone(standby: Sandbox) -> Non
 def test_resolve_does_not_pass_a_backup_off_for_what_serves(standby: Sandbox) -> None:
     with pytest.raises(Refused, match="No failover is in force"):
         perform(standby, "resolve", backup="failover")
+    assert "Takes the traffic" not in dict(perform(standby, "list").facts)
     branch = call(standby).outputs["branch-name"]
     outcome = perform(standby, "resolve")
     assert outcome.outputs["branch-name"] == backup_of(standby)
@@ -237,10 +258,9 @@ def test_a_half_made_failover_stops_backups_too(standby: Sandbox) -> None:
         perform(standby, "resolve", backup="failover")
 
 
-def test_list_shows_what_serves(standby: Sandbox) -> None:
-    assert "Takes the traffic" not in dict(perform(standby, "list").facts)
-    branch = call(standby).outputs["branch-name"]
-    assert branch in dict(perform(standby, "list").facts)["Takes the traffic"]
+def test_list_shows_what_serves(served: tuple[Sandbox, Outcome]) -> None:
+    sandbox, outcome = served
+    assert outcome.outputs["branch-name"] in dict(perform(sandbox, "list").facts)["Takes the traffic"]
 
 
 def test_the_end_renames_and_deletes_nothing(standby: Sandbox) -> None:
@@ -293,6 +313,15 @@ def test_a_branch_that_is_not_as_recorded_is_never_handed_out(
         call(standby, progress=progress)
     assert told in failure.value.message
     assert failovers(standby) == {names.STARTING_FAILOVER}
+
+
+def test_a_branch_that_was_refused_is_refused_again_until_it_is_ended(standby: Sandbox) -> None:
+    damage = "DELETE FROM public.labels"
+    with pytest.raises(DataDiffers):
+        call(
+            standby,
+            progress=at(Step.CHECK.value, lambda: standby.execute(names.STARTING_FAILOVER, damage) and None),
+        )
     with pytest.raises(DataDiffers):
         call(standby)
     call(standby, end=True)
@@ -330,7 +359,10 @@ def test_a_branch_that_cannot_be_written_is_not_handed_out(standby: Sandbox) -> 
 # --- the primary
 
 
-def test_a_malformed_url_of_the_primary_stops_no_failover(standby: Sandbox) -> None:
+def test_a_malformed_url_of_the_primary_stops_no_failover(
+    served: tuple[Sandbox, Outcome],
+) -> None:
+    standby, _ = served
     outcome = call(standby, environment={"SUPABASE_DATABASE_URL": "[YOUR-PASSWORD]"}, fence_primary=True)
     assert outcome.verdict == "ok"
     assert any("NOT made read-only" in note for note in outcome.notes)
@@ -342,7 +374,10 @@ def read_only(sandbox: Sandbox) -> bool:
     return bool(setting == "on")
 
 
-def test_the_primary_is_made_read_only_when_asked_alone_and_the_way_back_is_told(standby: Sandbox) -> None:
+def test_the_primary_is_made_read_only_when_asked_alone_and_the_way_back_is_told(
+    served: tuple[Sandbox, Outcome],
+) -> None:
+    standby, _ = served
     call(standby)
     assert not read_only(standby)
     outcome = call(standby, fence_primary=True)
@@ -354,7 +389,10 @@ def test_the_primary_is_made_read_only_when_asked_alone_and_the_way_back_is_told
     assert not read_only(standby)
 
 
-def test_a_primary_that_is_down_is_no_reason_to_stop(standby: Sandbox) -> None:
+def test_a_primary_that_is_down_is_no_reason_to_stop(
+    served: tuple[Sandbox, Outcome],
+) -> None:
+    standby, _ = served
     url = standby.primary_url.replace(f":{standby.primary_server.port}/", ":9/")  # type: ignore[union-attr]
     outcome = call(standby, environment={"SUPABASE_DATABASE_URL": url}, fence_primary=True)
     assert any("NOT made read-only: Cannot connect" in note for note in outcome.notes)
@@ -363,7 +401,10 @@ def test_a_primary_that_is_down_is_no_reason_to_stop(standby: Sandbox) -> None:
 # --- the doors
 
 
-def test_the_command_line_plans_without_yes_and_hands_the_uris_over_with_it(standby: Sandbox) -> None:
+def test_the_command_line_plans_without_yes_and_hands_the_uris_over_with_it(
+    served: tuple[Sandbox, Outcome],
+) -> None:
+    standby, _ = served
     before = standby.names()
     code, said = finished(command(standby, "failover"))
     assert code == 0
@@ -378,7 +419,10 @@ def test_the_command_line_plans_without_yes_and_hands_the_uris_over_with_it(stan
     assert standby.key not in said
 
 
-def test_the_action_does_it_and_masks_before_it_writes(standby: Sandbox, tmp_path: Path) -> None:
+def test_the_action_does_it_and_masks_before_it_writes(
+    served: tuple[Sandbox, Outcome], tmp_path: Path
+) -> None:
+    standby, _ = served
     output = tmp_path / "output"
     output.touch()
     variables: dict[str, Any] = {

@@ -7,13 +7,15 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from supaneon_sync.errors import NeonError, QuotaError, Refused
-from supaneon_sync.policy import names
+from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.failover import Step
+from supaneon_sync.policy.marks import Mark
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.operations.failing_over import (
@@ -207,7 +209,7 @@ def test_another_backup_than_the_one_in_force_is_refused(standby: Sandbox) -> No
         {
             "name": "backup-20200101T000000Z",
             "parent_id": standby.branch(names.MIRROR).id,
-            "annotation": standby.branch(backup_of(standby)).annotation,
+            "annotation": Mark(marks.BACKUP, "0", "digest", datetime(2020, 1, 1, tzinfo=UTC)).pairs(),
         }
     )
     try:
@@ -270,6 +272,7 @@ def fail_its_drill(sandbox: Sandbox) -> str:
         {
             "name": f"debug-restore-{moment}-20260131T120000Z",
             "parent_id": sandbox.branch(backup_of(sandbox)).id,
+            "annotation": Mark(marks.DRILL, "0").pairs(),
         }
     )
     return drill.id
