@@ -47,6 +47,7 @@ class Cutting:
     order: Order
     branch: Branch | None = None
     notes: list[str] = field(default_factory=list)
+    _whole: bool = False
 
     @property
     def there(self) -> Branch:
@@ -67,6 +68,7 @@ class Cutting:
     def create(self) -> None:
         """Cut the branch, or meet the one of somebody who was quicker. Raises QuotaError at a limit."""
         made = self._cut()
+        self._whole = made is not None
         if self.order.rehearsal or made is None:
             self.branch = made or self._met()
             return
@@ -143,12 +145,18 @@ class Cutting:
         return there
 
     def _follow(self, branch: Branch) -> None:
+        self._whole = False
         self.standby.run.progress.note(f"Somebody else has called a failover: going on with {branch.name}.")
         self.branch = branch
         self.order = followed(self.standby, branch, self.order)
 
     def await_ready(self) -> None:
-        """Wait for the branch; begin again where making it has failed; see that it has a compute."""
+        """Wait for the branch; begin again where making it has failed; see that it has a compute.
+
+        A branch that this very call has made is there with its compute.
+        """
+        if self._whole and self.there.ready:
+            return
         client, run = self.standby.client, self.standby.run
         deadline = run.monotonic() + self.standby.settings.operation_timeout.total_seconds()
         while not (branch := self._seen()).ready:

@@ -27,15 +27,17 @@ class OwnPassword:
 
     cutting: Cutting
     _password: Secret | None = None
+    _doors: Doors | None = None
+    _inherited: Secret | None = None
 
     def doors(self) -> Doors:
-        """Return the way into the branch as it is now."""
-        found = self.cutting.standby.doors(self.cutting.there)
+        """Return the way into the branch: with the password that this call has set, else as Neon tells it."""
+        if self._doors is None or self._password is None:
+            self._doors = self.cutting.standby.doors(self.cutting.there)
         if self._password is None:
-            return found
-        return Doors(
-            replace(found.direct, password=self._password), replace(found.pooled, password=self._password)
-        )
+            return self._doors
+        direct, pooled = self._doors.direct, self._doors.pooled
+        return Doors(replace(direct, password=self._password), replace(pooled, password=self._password))
 
     def settle(self) -> None:
         """Give the owner role a password of its own on this branch, unless it has one already."""
@@ -57,7 +59,7 @@ class OwnPassword:
         Neon tells a new password before its compute knows it, and also where the compute never came to.
         """
         now = self._told(self.cutting.there)
-        if now is None or now == self._told(self.cutting.order.source.branch):
+        if now is None or now == self._backups():
             return False
         try:
             self._enter(self.doors().direct).close()
@@ -72,6 +74,12 @@ class OwnPassword:
         client, role = self.cutting.standby.client, self.cutting.standby.settings.neon_db_user
         return client.reveal_password(self.cutting.standby.project.id, branch.id, role)
 
+    def _backups(self) -> Secret | None:
+        """Return the password that the branch was born with, the backup's."""
+        if self._inherited is None:
+            self._inherited = self._told(self.cutting.order.source.branch)
+        return self._inherited
+
     def _enter(self, door: Conninfo) -> Session:
         return self.cutting.standby.connect(door, "failover", database=names.HOUSE_DATABASE)
 
@@ -85,7 +93,7 @@ class OwnPassword:
         late = run.monotonic() + standby.settings.operation_timeout.total_seconds()
         hopeless = run.monotonic() + SHUT_OUT
         door = self.doors().direct
-        inherited = replace(door, password=self._told(self.cutting.order.source.branch) or door.password)
+        inherited = replace(door, password=self._backups() or door.password)
         while True:
             try:
                 session = self._enter(inherited)

@@ -13,6 +13,7 @@ from supaneon_sync.operations.standby import Standby
 from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.policy import failover, names
 from supaneon_sync.postgres import session
+from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.house import House
 from supaneon_sync.report.ledger import LedgerRow
@@ -67,6 +68,7 @@ class Ledger:
 
     def __init__(self, standby: Standby) -> None:
         self._standby = standby
+        self._door: Conninfo | None = None
         self.silence = ""
 
     def rows(self) -> tuple[LedgerRow, ...]:
@@ -99,6 +101,15 @@ class Ledger:
             return None
 
     def _work(self, question: Callable[[House], Answer]) -> Callable[[], Answer]:
+        door = self._door = self._door or self._find()
+
+        def work() -> Answer:
+            with session.connect(door, Side.NEON, purpose="failover") as opened:
+                return question(House(opened))
+
+        return work
+
+    def _find(self) -> Conninfo:
         standby = self._standby
         mirror = standby.mirror()
         if mirror is None:
@@ -106,13 +117,7 @@ class Ledger:
         if not standby.client.endpoints(standby.project.id, mirror.id):
             raise NeonError("it has no compute")
         door = standby.mirror_doors(mirror).direct.database(names.HOUSE_DATABASE)
-        quick = replace(door, options=dict(door.options) | {"connect_timeout": "3"})
-
-        def work() -> Answer:
-            with session.connect(quick, Side.NEON, purpose="failover") as opened:
-                return question(House(opened))
-
-        return work
+        return replace(door, options=dict(door.options) | {"connect_timeout": "3"})
 
 
 def _within(seconds: float, work: Callable[[], Answer]) -> Answer:
