@@ -237,7 +237,7 @@ def _refuses_size(error: SupaneonError) -> bool:
 def _no_room(error: QuotaError, order: Order) -> QuotaError:
     return QuotaError(
         f"{error.message} No failover branch could be made.",
-        remedy="Delete a branch that nobody needs (an old drill, for example), then run it "
-        f"again. If that takes too long: {order.source.name} itself can take traffic; "
-        f"supaneon-sync resolve --backup {order.source.name} gives its URI.",
+        remedy="Delete a branch that nobody needs (an old drill, for example), then run it again. If that "
+        f"takes too long: supaneon-sync resolve --backup {order.source.name} gives the URI of the backup "
+        "itself. It can take the traffic, and is then no longer the backup that its name says.",
     ).with_evidence(error.evidence)
