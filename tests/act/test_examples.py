@@ -6,18 +6,11 @@ import re
 
 import pytest
 
-from supaneon_sync import registry
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.act.conftest import Act, Done
 from tests.workflows.rules import EXAMPLES
 
 BACKUP = re.compile(r"backup-\d{8}T\d{6}Z")
-
-
-def there(*operations: str) -> pytest.MarkDecorator:
-    """Mark a test that waits for operations: expected to fail until they are there."""
-    missing = [one for one in operations if registry.find(one) is None]
-    return pytest.mark.xfail(bool(missing), strict=True, reason=f"waiting for {', '.join(missing)}")
 
 
 def check(done: Done, sandbox: Sandbox) -> None:
@@ -30,14 +23,12 @@ def check(done: Done, sandbox: Sandbox) -> None:
     assert [secret for secret in secrets if secret in done.log] == []
 
 
-@there("backup")
 def test_backup_by_schedule(act: Act, standby: Sandbox) -> None:
     before = standby.names()
     check(act("backup.yml", "schedule"), standby)
     assert any(BACKUP.fullmatch(name) for name in standby.names() - before)
 
 
-@there("backup", "resolve")
 def test_a_backup_in_one_job_is_used_in_the_next(act: Act, standby: Sandbox) -> None:
     before = standby.names()
     done = act("backup-and-deploy.yml", "workflow_dispatch")
@@ -46,7 +37,6 @@ def test_a_backup_in_one_job_is_used_in_the_next(act: Act, standby: Sandbox) -> 
     assert f"would now be deployed against {made}" in done.log
 
 
-@there("backup")
 def test_a_migration_waits_for_its_backup(act: Act, standby: Sandbox) -> None:
     before = standby.names()
     done = act("pre-migration.yml", "workflow_dispatch")
@@ -55,37 +45,31 @@ def test_a_migration_waits_for_its_backup(act: Act, standby: Sandbox) -> None:
     assert f"The state before the migration stands as {made}" in done.log
 
 
-@there("backup")
 def test_the_reusable_workflow(act: Act, standby: Sandbox) -> None:
     project = standby.environment["NEON_PROJECT_ID"]
     check(act("reusable-backup.yml", "workflow_call", {"neon-project-id": project}), standby)
 
 
-@there("restore-test")
 def test_restore_test_on_demand(act: Act, standby: Sandbox) -> None:
     check(act("restore-test.yml", "workflow_dispatch"), standby)
 
 
-@there("self-test")
 def test_the_alarm_is_tried(act: Act, standby: Sandbox) -> None:
     before = standby.names()
     check(act("self-test.yml", "schedule"), standby)
     assert standby.names() == before
 
 
-@there("list")
 def test_freshness_is_content_with_a_new_backup(act: Act, standby: Sandbox) -> None:
     check(act("freshness.yml", "schedule"), standby)
 
 
-@there("prune")
 def test_prune_shows_its_plan(act: Act, standby: Sandbox) -> None:
     before = standby.names()
     check(act("prune.yml", "workflow_dispatch", {"dry-run": "true"}), standby)
     assert standby.names() == before
 
 
-@there("backup", "restore-test", "prune")
 def test_the_whole_night(act: Act, standby: Sandbox) -> None:
     before = standby.names()
     done = act("nightly.yml", "schedule")
@@ -94,27 +78,6 @@ def test_the_whole_night(act: Act, standby: Sandbox) -> None:
     assert "kept=" in done.log
 
 
-@there("failover")
-def test_a_rehearsal_leaves_nothing(act: Act, standby: Sandbox) -> None:
-    before = standby.names()
-    check(act("failover-rehearsal.yml", "schedule"), standby)
-    assert standby.names() == before
-
-
-@there("failover")
-def test_a_failover_is_planned_then_done_and_deployed(act: Act, standby: Sandbox) -> None:
-    before = standby.names()
-    planned = act("failover-deploy.yml", "workflow_dispatch", {"plan": "true"})
-    check(planned, standby)
-    assert standby.names() == before
-    done = act("failover-deploy.yml", "workflow_dispatch", {"plan": "false"})
-    check(done, standby)
-    (made,) = standby.names() - before
-    assert made.startswith("failover-")
-    assert f"would now be deployed against {made}" in done.log
-
-
-@there("failover")
 def test_a_rehearsal_leaves_nothing_behind(act: Act, standby: Sandbox) -> None:
     before = standby.names()
     done = act("failover-rehearsal.yml", "workflow_dispatch")
@@ -123,7 +86,6 @@ def test_a_rehearsal_leaves_nothing_behind(act: Act, standby: Sandbox) -> None:
     assert standby.names() == before
 
 
-@there("failover", "resolve")
 def test_the_failover_shows_its_plan_then_serves_and_the_deployment_follows(
     act: Act, standby: Sandbox
 ) -> None:
@@ -146,8 +108,6 @@ def test_every_example_has_a_test() -> None:
         "pre-migration.yml",
         "reusable-backup.yml",
         "restore-test.yml",
-        "failover-deploy.yml",
-        "failover-rehearsal.yml",
         "self-test.yml",
         "freshness.yml",
         "prune.yml",

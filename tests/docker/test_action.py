@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from supaneon_sync import registry
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.docker.engine import Runner, as_shown, docker, image, masked_values, pretty
 
@@ -19,13 +18,6 @@ HOSTILE = {
 BACKUP = r"backup-\d{8}T\d{6}Z"
 
 
-def there(operation: str) -> pytest.MarkDecorator:
-    """Mark a test that waits for an operation: expected to fail until it is there."""
-    missing = registry.find(operation) is None
-    return pytest.mark.xfail(missing, strict=True, reason=f"waiting for the operation {operation}")
-
-
-@there("list")
 def test_without_secrets_it_says_what_is_missing(runner: Runner) -> None:
     step = runner.run({"operation": "list"})
     assert step.code == 2
@@ -35,7 +27,6 @@ def test_without_secrets_it_says_what_is_missing(runner: Runner) -> None:
     assert "neon-api-key" in step.summary
 
 
-@there("backup")
 def test_an_unknown_operation_names_the_nearest(runner: Runner) -> None:
     step = runner.run({"operation": "bakcup"})
     assert step.code == 2
@@ -57,7 +48,6 @@ def test_a_hostile_environment_changes_nothing(runner: Runner) -> None:
     assert step.code == 0, step.log
 
 
-@there("backup")
 def test_a_backup_hands_out_its_branch_and_masked_uris(runner: Runner, standby: Sandbox) -> None:
     step = runner.run({"operation": "backup", **runner.give_sandbox(standby)}, **HOSTILE)
     assert step.code == 0, step.log
@@ -75,7 +65,6 @@ def test_a_backup_hands_out_its_branch_and_masked_uris(runner: Runner, standby: 
         assert secret not in as_shown(step.log) + step.summary
 
 
-@there("resolve")
 def test_resolve_gives_the_uri_while_the_primary_is_unknown(runner: Runner, standby: Sandbox) -> None:
     inputs = runner.give_sandbox(standby)
     del inputs["supabase-database-url"]
@@ -85,7 +74,6 @@ def test_resolve_gives_the_uri_while_the_primary_is_unknown(runner: Runner, stan
     assert step.outputs["connection-uri"] in masked_values(step.log)
 
 
-@there("restore-test")
 def test_a_drill_passes_and_leaves_nothing(runner: Runner, standby: Sandbox) -> None:
     inputs = runner.give_sandbox(standby)
     del inputs["supabase-database-url"]
@@ -94,7 +82,6 @@ def test_a_drill_passes_and_leaves_nothing(runner: Runner, standby: Sandbox) -> 
     assert not any(name.startswith("debug-restore-") for name in standby.names())
 
 
-@there("prune")
 def test_prune_plans_when_it_is_asked_to(runner: Runner, standby: Sandbox) -> None:
     before = standby.names()
     inputs = runner.give_sandbox(standby)
@@ -104,7 +91,6 @@ def test_prune_plans_when_it_is_asked_to(runner: Runner, standby: Sandbox) -> No
     assert standby.names() == before
 
 
-@there("failover")
 def test_a_failover_serves_while_the_primary_is_unknown(runner: Runner, standby: Sandbox) -> None:
     inputs = runner.give_sandbox(standby)
     del inputs["supabase-database-url"]
@@ -117,7 +103,6 @@ def test_a_failover_serves_while_the_primary_is_unknown(runner: Runner, standby:
     assert runner.run({"operation": "failover", "end": "true", **inputs}).code == 0
 
 
-@there("backup")
 def test_a_cancelled_backup_publishes_nothing(runner: Runner) -> None:
     with Sandbox(primary="sample", operation_seconds=0.5) as sandbox:
         running = runner.start({"operation": "backup", **runner.give_sandbox(sandbox)})
@@ -135,7 +120,6 @@ def test_a_cancelled_backup_publishes_nothing(runner: Runner) -> None:
         assert not any(name.startswith("backup-") for name in sandbox.names())
 
 
-@there("backup")
 def test_a_plain_docker_run_backs_up_too(runner: Runner, standby: Sandbox) -> None:
     time.sleep(1.1)  # names have whole seconds
     variables = dict(standby.environment)
