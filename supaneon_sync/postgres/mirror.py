@@ -24,7 +24,7 @@ _CREATABLE = """
 SELECT DISTINCT name FROM pg_available_extension_versions
 WHERE trusted OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
 """
-_NOT_OFFERED = ("22023", "42704", "0A000", "42602")
+_NOT_OFFERED = ("22023", "42704", "42809", "0A000", "42602")
 
 
 def is_empty(session: Session) -> bool:
@@ -121,3 +121,9 @@ def version_differences(session: Session, facts: Inventory) -> list[str]:
             " are built for that."
         )
     return notes
+
+
+def forbid_writing(session: Session, tables: Sequence[Relation]) -> None:
+    """Lock the tables against everybody's writing until the session's transaction ends; all may read."""
+    names = sql.SQL(", ").join(sql.SQL("ONLY ") + sql.Identifier(one.schema, one.name) for one in tables)
+    session.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(names))

@@ -371,7 +371,8 @@ def test_every_surface_has_one_status_and_what_is_hidden_is_named_and_not_shown(
     assert status["Live login secrets"] == "left out"
     assert status["Large objects"] == "copied"
     assert status["Storage files"] == "not in the database"
-    assert status["Subscriptions"] == "none on the primary"
+    assert status["Schemas left out on request"] == "none on the primary"
+    assert copied.coverage["Subscriptions"]["names"] == ["ev_pull"]
     assert status["Row level security"] == ("copied" if copied.target >= 16 else "transformed")
     jobs = ("nightly digest (0 3 * * *)", "without a name (*/5 * * * *)")
     assert tuple(copied.coverage["Scheduled jobs"]["names"]) == jobs

@@ -40,6 +40,13 @@ def test_a_missing_extension_that_rows_need_is_refused_with_table_column_and_ext
     assert not [name for name in world.names() if name.startswith("backup-")]
 
 
+def test_a_target_that_holds_a_schema_auth_already_is_refused_and_left_as_it_is(world: Sandbox) -> None:
+    world.execute("main", "CREATE SCHEMA auth; CREATE TABLE auth.jwks (id integer)")
+    with pytest.raises(Refused, match="holds objects"):
+        perform(world, "backup")
+    assert world.execute(names.MIRROR, "SELECT count(*) FROM auth.jwks") == [(0,)]
+
+
 def test_an_extension_that_nothing_needs_is_left_out_and_the_rest_is_copied(world: Sandbox) -> None:
     on_primary(world, "CREATE EXTENSION dblink SCHEMA extensions; CREATE TABLE public.free (id integer)")
     document = perform(world, "backup").report["manifest"]
