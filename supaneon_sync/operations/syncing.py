@@ -11,13 +11,14 @@ from supaneon_sync.errors import PrimaryError, Refused, SnapshotLost
 from supaneon_sync.operations.proving import Claim, prove
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import portability
-from supaneon_sync.policy.entries import Entry, Section
-from supaneon_sync.policy.facts import Inventory, Relation
+from supaneon_sync.policy.entries import Section
+from supaneon_sync.policy.facts import Inventory
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.policy.scope import Scope
 from supaneon_sync.postgres import (
     copying,
     deferring,
+    foreign_keys,
     inventory,
     large_objects,
     mirror,
@@ -27,15 +28,16 @@ from supaneon_sync.postgres import (
     sequences,
 )
 from supaneon_sync.postgres.archive import Archive
+from supaneon_sync.postgres.building import Builds
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.copying import CopiedTable, Load, Reader, transfer
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.fingerprint import Seed
 from supaneon_sync.postgres.large_objects import Group, LargeObject
 from supaneon_sync.postgres.peeking import Names
-from supaneon_sync.postgres.restore import Violation
 from supaneon_sync.postgres.sequences import Reading
 from supaneon_sync.postgres.snapshot import Snapshot, export, joined
+from supaneon_sync.postgres.violations import Violation
 
 ATTEMPTS = 3
 """How often a run starts over when the snapshot cannot be read whole."""
@@ -102,17 +104,22 @@ def make_equal(workshop: Workshop) -> Proved:
 
 def _attempt(workshop: Workshop, attempt: int) -> Proved:
     seed = Seed.from_bytes(workshop.run.token(16))
-    with _source(workshop) as source:
-        plan = _plan(workshop, source)
-        workshop.held.house.forget_manifest()
-        locale_notes = _schema_before_rows(workshop, plan, source.inventory)
-        copied = _rows(workshop, plan, source.snapshot, seed)
-        objects = _large_objects(workshop, plan, source)
-        with workshop.on_primary("names") as reader:
-            names = peeking.read(reader, source.snapshot, source.inventory)
-    with workshop.phase("sequences"), workshop.on_primary("sequences") as reader:
-        readings = sequences.read(reader, plan.sequences)
-    violations, refused = _schema_after_rows(workshop, plan, readings)
+    with workshop.builders() as builders:
+        with _source(workshop) as source:
+            plan = _plan(workshop, source)
+            workshop.held.house.forget_manifest()
+            locale_notes = _schema_before_rows(workshop, plan, source.inventory)
+            builds = Builds(builders, plan)
+            copied = _rows(workshop, plan, Reader(source.snapshot, seed, workshop.settings.lock_wait), builds)
+            objects = _large_objects(workshop, plan, source)
+            with workshop.on_primary("names") as reader:
+                names = peeking.read(reader, source.snapshot, source.inventory)
+        with workshop.phase("sequences"), workshop.on_primary("sequences") as reader:
+            readings = sequences.read(reader, plan.sequences)
+        with workshop.phase("indexes", "Build the indexes that are left"):
+            builds.rest()
+            built = builders.finish()
+    violations, refused = _schema_after_rows(workshop, plan, readings, built)
     claim = Claim(
         plan, seed, copied, readings, objects, violations, source.major == workshop.held.target.major
     )
@@ -214,8 +221,8 @@ def _schema_before_rows(workshop: Workshop, plan: Plan, facts: Inventory) -> lis
     return [note] if note else []
 
 
-def _rows(workshop: Workshop, plan: Plan, snapshot: Snapshot, seed: Seed) -> tuple[CopiedTable, ...]:
-    reader = Reader(snapshot, seed, workshop.settings.lock_wait)
+def _rows(workshop: Workshop, plan: Plan, reader: Reader, builds: Builds) -> tuple[CopiedTable, ...]:
+    """Copy the rows; the indexes of a table are begun as soon as its rows are in."""
     told = workshop.counter(len(plan.tables))
 
     def task(sessions: Sessions, load: Load) -> tuple[CopiedTable, ...]:
@@ -227,6 +234,7 @@ def _rows(workshop: Workshop, plan: Plan, snapshot: Snapshot, seed: Seed) -> tup
 
     def done(_: Load, copied: tuple[CopiedTable, ...]) -> None:
         for one in copied:
+            builds.arrived(one.table)
             told(one.table.label, one.bytes)
 
     with workshop.phase("rows", "Copy the rows"):
@@ -251,18 +259,14 @@ def _large_objects(workshop: Workshop, plan: Plan, source: _Source) -> tuple[Lar
 
 
 def _schema_after_rows(
-    workshop: Workshop, plan: Plan, readings: Sequence[Reading]
+    workshop: Workshop, plan: Plan, readings: Sequence[Reading], built: Sequence[Violation]
 ) -> tuple[tuple[Violation, ...], tuple[str, ...]]:
     """Make the rest of the schema. Return what the primary's rows violate, and settings that were refused."""
-
-    def task(sessions: Sessions, group: tuple[Entry, ...]) -> tuple[Violation, ...]:
-        return restore.build(sessions[0], group)
-
     violations: list[Violation] = []
     target = workshop.held.target
-    title = "Build indexes, constraints, triggers and policies"
+    title = "Make constraints, triggers and policies"
     with workshop.phase("schema after rows", title), workshop.on_mirror("schema") as owner:
-        violations += restore.finish(owner, workshop.crew("indexes", task), plan)
+        violations += restore.finish(owner, workshop.crew("keys", foreign_keys.validate), plan, built)
         violations += restore.put_checks_back(owner, plan)
         restore.grant(owner, plan.grants)
         sequences.apply(owner, readings)
@@ -276,11 +280,11 @@ def _schema_after_rows(
 
 
 def _vacuum(workshop: Workshop, plan: Plan) -> None:
-    def task(sessions: Sessions, table: Relation) -> None:
-        restore.vacuum(sessions[0], table, plan.search_path)
+    def task(sessions: Sessions, tables: Load) -> None:
+        restore.vacuum(sessions[0], tables, plan.search_path)
 
     with workshop.phase("vacuum", "Vacuum and analyse the copy"):
-        workshop.crew("vacuum", task).work([*plan.tables, *plan.materialized_views])
+        workshop.crew("vacuum", task).work(copying.loads([*plan.tables, *plan.materialized_views]))
 
 
 def _compared(workshop: Workshop, facts: Inventory) -> list[str]:

@@ -8,8 +8,9 @@ from functools import partial
 
 from supaneon_sync.operations.mirroring import HeldMirror
 from supaneon_sync.operations.standby import Standby
-from supaneon_sync.postgres import dumping, restore, session
+from supaneon_sync.postgres import building, dumping, restore, session
 from supaneon_sync.postgres.archive import Archive
+from supaneon_sync.postgres.building import Builders
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.crew import Crew, Item, Result, Sessions
@@ -60,6 +61,11 @@ class Workshop:
         """Return workers with a session on the mirror each."""
         return Crew(self.settings.jobs, partial(self._single, purpose), task, self.run.stop)
 
+    def builders(self) -> Builders:
+        """Return the crew that builds indexes on the mirror while rows are on their way."""
+        crew = Crew(self.settings.jobs, self._builder, building.run, self.run.stop)
+        return Builders(crew, self.settings.jobs)
+
     def pairs(
         self,
         task: Callable[[Sessions, Item], Result],
@@ -77,6 +83,12 @@ class Workshop:
     @contextmanager
     def _single(self, purpose: str) -> Iterator[Sessions]:
         with self.on_mirror(purpose) as opened:
+            yield (opened,)
+
+    @contextmanager
+    def _builder(self) -> Iterator[Sessions]:
+        with self.on_mirror("indexes") as opened:
+            building.use_memory(opened, self.settings.jobs)
             yield (opened,)
 
     @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Generic, TypeVar
 
-from supaneon_sync.errors import SupaneonError
+from supaneon_sync.errors import Cancelled, SupaneonError
 from supaneon_sync.postgres.failures import crowded, lost
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.run import Stop
@@ -47,9 +47,10 @@ class Crew(Generic[Item, Result]):
         self._open: set[Session] = set()
         self._changed = threading.Condition()
         self._failure: BaseException | None = None
-        self._crowded: SupaneonError | None = None
+        self._workers = 0
         self._todo: list[Item] = []
         self._busy = 0
+        self._fed = True
         self.told: Callable[[str], None] = lambda _: None
         """Whom to tell what went wrong and was mended."""
 
@@ -59,14 +60,17 @@ class Crew(Generic[Item, Result]):
         done: Callable[[Item, Result], Iterable[Item] | None] | None = None,
         *,
         more: int = 0,
+        fed: bool = False,
     ) -> dict[Item, Result]:
         """Return each item's result; items are taken in the order given.
 
         ``done`` is told of each as it is finished (one call at a time), and may return further items,
-        which are taken before all others (``more``: how many to be ready for). Raises the first error
+        which are taken before all others (``more``: how many to be ready for). With
+        ``fed``, the crew waits for what `add` brings until `no_more` is said. Raises the first error
         of any worker, Cancelled when a stop was asked for.
         """
-        self._todo = list(items)
+        self._todo += items
+        self._fed = self._fed and fed
         results: dict[Item, Result] = {}
 
         def finished(item: Item, result: Result) -> None:
@@ -82,26 +86,44 @@ class Crew(Generic[Item, Result]):
             threading.Thread(target=self._labour, args=(finished,), name=f"worker {number}", daemon=True)
             for number in range(size)
         ]
+        self._workers = size
         with self._stop.calling(self._cancel):
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
         self._stop.check()
-        failure = self._failure or (self._crowded if self._todo else None)
-        if failure is not None:
-            raise failure
+        if self._failure is not None:
+            raise self._failure
         return results
 
+    def add(self, item: Item) -> None:
+        """Bring one more item to a crew that is fed."""
+        with self._changed:
+            self._todo.append(item)
+            self._changed.notify()
+
+    def no_more(self) -> None:
+        """Say that nothing more will be brought."""
+        with self._changed:
+            self._fed = False
+            self._changed.notify_all()
+
+    def give_up(self) -> None:
+        """End what the workers are doing, and take nothing more."""
+        with self._changed:
+            self._failure = self._failure or Cancelled("Given up, because other work failed.")
+        self._cancel()
+
     def _labour(self, finished: Callable[[Item, Result], None]) -> None:
-        item: Item | None = None
         tries = 0
         try:
-            while True:
+            item = self._take()
+            while item is not None:
                 try:
                     with self._opening() as sessions:
                         self._enter(sessions)
-                        if item is not None and self._again is not None:
+                        if tries and self._again is not None:
                             self._again(sessions, item)
                         while item is not None or (item := self._take()) is not None:
                             finished(item, self._task(sessions, item))
@@ -109,8 +131,8 @@ class Crew(Generic[Item, Result]):
                         return
                 except SupaneonError as error:
                     tries += 1
-                    if item is None and crowded(error):
-                        self._step_aside(error)
+                    if item is not None and tries == 1 and crowded(error):
+                        self._step_aside(item, error)
                         return
                     if not self._worth_another_try(error, item, tries):
                         raise
@@ -134,7 +156,7 @@ class Crew(Generic[Item, Result]):
                 if self._todo:
                     self._busy += 1
                     return self._todo.pop(0)
-                if not self._busy:
+                if not self._busy and not self._fed:
                     self._changed.notify_all()
                     return None
                 self._changed.wait(1)
@@ -145,9 +167,14 @@ class Crew(Generic[Item, Result]):
             self._open = {session for session in self._open if not session.connection.closed}
             self._open.update(sessions)
 
-    def _step_aside(self, error: SupaneonError) -> None:
+    def _step_aside(self, item: Item, error: SupaneonError) -> None:
         with self._changed:
-            self._crowded = error
+            self._todo.insert(0, item)
+            self._busy -= 1
+            self._workers -= 1
+            if not self._workers:
+                self._failure = self._failure or error
+            self._changed.notify_all()
         self.told(f"{error.message} Going on with fewer workers.")
 
     def _cancel(self) -> None:

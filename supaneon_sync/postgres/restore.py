@@ -8,9 +8,7 @@ a copy: it is made as far as it can be, and named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from psycopg2 import sql
 
@@ -19,22 +17,16 @@ from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Check, Grant, Relation
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.policy.portability import APPLICATION_PATH
-from supaneon_sync.postgres import deferring
-from supaneon_sync.postgres.crew import Crew, tolerated
+from supaneon_sync.postgres import building, deferring, foreign_keys
+from supaneon_sync.postgres.crew import Crew
+from supaneon_sync.postgres.foreign_keys import Validation
 from supaneon_sync.postgres.session import Session
+from supaneon_sync.postgres.violations import Violation, naming
 
 __all__ = ["APPLICATION_PATH", "Violation"]
 
 _BATCH = 50
-_INDEXES = ("INDEX", "CONSTRAINT")
 _FOREIGN_KEY = "FK CONSTRAINT"
-_UNIQUE_VIOLATION, _EXCLUSION_VIOLATION, _CHECK_VIOLATION, _FOREIGN_KEY_VIOLATION = (
-    "23505",
-    "23P01",
-    "23514",
-    "23503",
-)
-_VIOLATIONS = (_UNIQUE_VIOLATION, _EXCLUSION_VIOLATION, _CHECK_VIOLATION, _FOREIGN_KEY_VIOLATION)
 _SETTINGS = """
 SET check_function_bodies = off; SET default_table_access_method = heap; SET default_tablespace = '';
 SET client_min_messages = error; SET standard_conforming_strings = on
@@ -43,14 +35,6 @@ SET client_min_messages = error; SET standard_conforming_strings = on
 _VIEWS = """
 SELECT set_config(name, '', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'
 """
-
-
-@dataclass(frozen=True)
-class Violation:
-    """An object that the primary's own rows contradict, and what became of it on the copy."""
-
-    entry: Entry
-    outcome: str
 
 
 def prepare(session: Session) -> None:
@@ -81,40 +65,28 @@ def _run_batch(session: Session, entries: Sequence[Entry]) -> None:
     session.execute("RELEASE SAVEPOINT batch")
 
 
-@contextmanager
-def naming(entry: Entry) -> Iterator[None]:
-    """Put the entry's kind and name before the server's refusal."""
-    try:
-        yield
-    except SupaneonError as error:
-        named = f"{entry.kind.lower()} {entry.name} could not be made on the copy: {error.message}"
-        raise type(error)(named, remedy=error.remedy).with_evidence(error.evidence) from None
-
-
 def finish(
-    session: Session, crew: Crew[tuple[Entry, ...], tuple[Violation, ...]], plan: Plan
+    session: Session, crew: Crew[Validation, tuple[Violation, ...]], plan: Plan, built: Sequence[Violation]
 ) -> tuple[Violation, ...]:
-    """Make what comes after the rows: indexes by table in parallel, then the rest, foreign keys last.
+    """Make what comes after rows and indexes; foreign keys last, their rows checked in parallel.
 
-    Returns what the primary's own rows contradict. Raises NeonError for any other refusal.
+    ``built`` are the violations met while building indexes. Returns all that the primary's own rows
+    contradict. Raises NeonError for any other refusal.
     """
     entries = plan.kept(Section.POST_DATA)
-    tables = {entry.dump_id for entry in plan.kept() if entry.kind in ("TABLE", "MATERIALIZED VIEW")}
-    built = [entry for entry in entries if entry.kind in _INDEXES and entry.needs & tables]
-    violations: list[Violation] = []
-    for found in crew.work(_by_table(built, tables)).values():
-        violations += found
+    indexes = {entry.dump_id for entry in building.entries(plan)}
+    violations = list(built)
     missing = {violation.entry.dump_id for violation in violations}
     keys = [entry for entry in entries if entry.kind == _FOREIGN_KEY]
     later = {entry.dump_id for entry in keys}
-    rest = [entry for entry in entries if entry not in built and entry not in keys]
+    rest = [entry for entry in entries if entry.dump_id not in indexes | later]
     run_entries(session, [entry for entry in rest if not entry.needs & (missing | later)])
-    for key in keys:
-        if key.needs & missing:
-            violations.append(Violation(key, "left out: the unique index it refers to could not be built"))
-            missing.add(key.dump_id)
-        else:
-            violations += _add_foreign_key(session, key)
+    violations += [
+        Violation(key, "left out: the unique index it refers to could not be built")
+        for key in keys
+        if key.needs & missing
+    ]
+    violations += foreign_keys.add(session, crew, [key for key in keys if not key.needs & missing])
     missing |= {
         violation.entry.dump_id for violation in violations if violation.outcome.startswith("left out")
     }
@@ -123,49 +95,6 @@ def finish(
         Violation(entry, "left out with what it belongs to") for entry in rest if entry.needs & missing
     ]
     return tuple(violations)
-
-
-def build(session: Session, entries: tuple[Entry, ...]) -> tuple[Violation, ...]:
-    """Build one table's indexes and key constraints in order; a violated one is left out and named."""
-    violations: list[Violation] = []
-    for entry in entries:
-        if entry.needs & {violation.entry.dump_id for violation in violations}:
-            violations.append(Violation(entry, "left out with what it belongs to"))
-            continue
-        try:
-            with naming(entry):
-                session.execute(entry.definition)
-        except NeonError as error:
-            if not tolerated(error, *_VIOLATIONS):
-                raise
-            violations.append(Violation(entry, "left out: the primary's own rows violate it"))
-    return tuple(violations)
-
-
-def _by_table(entries: Iterable[Entry], tables: set[int]) -> list[tuple[Entry, ...]]:
-    groups: dict[int, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(min(entry.needs & tables), []).append(entry)
-    return [tuple(group) for group in groups.values()]
-
-
-def _add_foreign_key(session: Session, entry: Entry) -> list[Violation]:
-    try:
-        with naming(entry):
-            session.execute(entry.definition)
-    except NeonError as error:
-        if not tolerated(error, _FOREIGN_KEY_VIOLATION):
-            raise
-    else:
-        return []
-    try:
-        with naming(entry):
-            session.execute(entry.definition.rstrip().removesuffix(";") + " NOT VALID;")
-    except NeonError as error:
-        if not tolerated(error, "0A000", "42809"):
-            raise
-        return [Violation(entry, "left out: the primary's own rows violate it")]
-    return [Violation(entry, "made NOT VALID: the primary's own rows violate it")]
 
 
 def grant(session: Session, grants: Sequence[Grant]) -> None:
@@ -227,10 +156,11 @@ def refresh(session: Session, plan: Plan) -> tuple[Violation, ...]:
     return tuple(failed)
 
 
-def vacuum(session: Session, table: Relation, search_path: str) -> None:
-    """Leave the table as a busy server would want it: statistics taken, pages marked visible.
+def vacuum(session: Session, tables: Sequence[Relation], search_path: str) -> None:
+    """Leave the tables as a busy server would want them: statistics taken, pages marked visible.
 
     Statistics on expressions run the application's functions, which may rely on its search_path.
     """
     session.query("SELECT set_config('search_path', %s, false)", (search_path,))
-    session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(table.schema, table.name)))
+    named = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+    session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(named))

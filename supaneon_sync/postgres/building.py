@@ -1,0 +1,180 @@
+"""Indexes and key constraints: built in parallel, each table's as soon as its rows are in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from psycopg2 import sql
+
+from supaneon_sync.errors import NeonError
+from supaneon_sync.policy.entries import Entry, Section
+from supaneon_sync.policy.facts import Relation
+from supaneon_sync.policy.plan import Plan
+from supaneon_sync.postgres.crew import Crew, Sessions, tolerated
+from supaneon_sync.postgres.session import Session
+from supaneon_sync.postgres.violations import VIOLATIONS, Violation, naming
+
+_KINDS = ("INDEX", "CONSTRAINT")
+_TABLES = ("TABLE", "MATERIALIZED VIEW")
+
+
+@dataclass(frozen=True)
+class Build:
+    """Definitions for one table that one worker runs in order, and those that may follow at once."""
+
+    entries: tuple[Entry, ...]
+    then: tuple[Build, ...] = ()
+
+
+def entries(plan: Plan) -> tuple[Entry, ...]:
+    """Return the indexes and key constraints that are built before all else."""
+    tables = _tables(plan)
+    return tuple(
+        entry
+        for entry in plan.kept(Section.POST_DATA)
+        if entry.kind in _KINDS and entry.needs & tables.keys()
+    )
+
+
+def builds(plan: Plan) -> dict[int, Build]:
+    """Return what is to be built for each table (by its OID on the primary).
+
+    What locks the table against everything (constraints, and indexes that alter their table) comes
+    first, in order; plain indexes follow side by side.
+    """
+    tables = _tables(plan)
+    groups: dict[int, list[Entry]] = {}
+    for entry in entries(plan):
+        groups.setdefault(tables[min(entry.needs & tables.keys())], []).append(entry)
+    return {oid: _ordered(group) for oid, group in groups.items()}
+
+
+def _tables(plan: Plan) -> dict[int, int]:
+    return {entry.dump_id: entry.oid for entry in plan.kept() if entry.kind in _TABLES}
+
+
+def _ordered(group: Sequence[Entry]) -> Build:
+    alone = tuple(entry for entry in group if entry.kind != "INDEX" or "ALTER " in entry.definition)
+    known = {entry.dump_id for entry in group}
+    if any(entry.needs & known for entry in group if entry not in alone):
+        return Build(tuple(group))
+    plain = tuple(Build((entry,)) for entry in group if entry not in alone)
+    return Build(alone, plain)
+
+
+class Builders:
+    """A crew that builds on the mirror while rows are still on their way.
+
+    ``add`` a table's build when its rows are in; ``finish`` waits for all and returns the violations.
+    Within ``with``, an error elsewhere ends the crew too.
+    """
+
+    def __init__(self, crew: Crew[Build, tuple[Violation, ...]], count: int) -> None:
+        self._crew = crew
+        self._count = count
+        self._violations: list[Violation] = []
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="builders", daemon=True)
+
+    def add(self, build: Build) -> None:
+        """Have this built as soon as somebody is free. Raises what ended the crew, if anything did."""
+        if self._failure is not None:
+            raise self._failure
+        self._crew.add(build)
+
+    def finish(self) -> tuple[Violation, ...]:
+        """Wait until everything is built. Raises the first error of any worker."""
+        self._crew.no_more()
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return tuple(self._violations)
+
+    def _run(self) -> None:
+        def done(build: Build, found: tuple[Violation, ...]) -> Iterable[Build]:
+            self._violations += found
+            return build.then
+
+        try:
+            self._crew.work((), done, more=self._count, fed=True)
+        except BaseException as error:  # noqa: BLE001 -- raised again by the one who waits
+            self._failure = error
+
+    def __enter__(self) -> Builders:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._crew.give_up()
+        self._crew.no_more()
+        self._thread.join()
+
+
+def run(sessions: Sessions, build: Build) -> tuple[Violation, ...]:
+    """Build, all in one round trip where nothing stands in the way; name what the rows violate.
+
+    Raises NeonError that names the entry for any other refusal.
+    """
+    session = sessions[0]
+    if len(build.entries) > 1:
+        try:
+            session.execute("\n".join(entry.definition for entry in build.entries))
+        except NeonError as error:
+            if "sqlstate" not in error.evidence:
+                raise
+        else:
+            return ()
+    return _one_by_one(session, build.entries)
+
+
+def _one_by_one(session: Session, entries: Sequence[Entry]) -> tuple[Violation, ...]:
+    violations: list[Violation] = []
+    for entry in entries:
+        if entry.needs & {violation.entry.dump_id for violation in violations}:
+            violations.append(Violation(entry, "left out with what it belongs to"))
+            continue
+        try:
+            with naming(entry):
+                session.execute(entry.definition)
+        except NeonError as error:
+            if not tolerated(error, *VIOLATIONS):
+                raise
+            violations.append(Violation(entry, "left out: the primary's own rows violate it"))
+    return tuple(violations)
+
+
+class Builds:
+    """What is still to be built for each table, handed to the builders when its rows are in."""
+
+    def __init__(self, builders: Builders, plan: Plan) -> None:
+        self._builders = builders
+        self._waiting = builds(plan)
+
+    def arrived(self, table: Relation) -> None:
+        """Have the table's indexes built. Raises what ended the builders, if anything did."""
+        build = self._waiting.pop(table.oid, None)
+        if build is not None:
+            self._builders.add(build)
+
+    def rest(self) -> None:
+        """Have everything else built: what belongs to tables that no rows were copied for."""
+        while self._waiting:
+            self._builders.add(self._waiting.pop(min(self._waiting)))
+
+
+_MEMORY = """
+SELECT set_config('maintenance_work_mem', greatest(m.setting::bigint,
+         least(1048576, c.setting::bigint * 8 / (8 * {jobs})))::text || 'kB', false)
+FROM pg_settings m, pg_settings c WHERE m.name = 'maintenance_work_mem' AND c.name = 'effective_cache_size'
+"""
+
+
+def use_memory(session: Session, jobs: int) -> None:
+    """Let index builds use what the server offers: an eighth of its cache for all workers together.
+
+    Never less than its own default, never more than 1 GiB each.
+    """
+    session.query(sql.SQL(_MEMORY).format(jobs=sql.Literal(jobs)))
