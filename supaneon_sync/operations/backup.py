@@ -41,15 +41,16 @@ def backup(settings: Settings, run: Run) -> Outcome:
         for name in publishing.sweep(standby, mirror):
             run.progress.note(f"Removed {name}, left behind by a run that did not end.")
         room.ensure(standby)
-        proved = make_equal(Workshop(standby, primary, mirror, client))
-        published = publishing.publish(standby, mirror, proved, primary)
+        with Workshop(standby, primary, mirror, client) as workshop:
+            proved = make_equal(workshop)
+            published = publishing.publish(standby, mirror, proved, primary)
     return _outcome(published, proved, run, run.monotonic() - began)
 
 
 def _outcome(published: Published, proved: Proved, run: Run, seconds: float) -> Outcome:
     one = published.backup
     now = run.clock()
-    degraded = bool(proved.violations or proved.plan.degraded)
+    degraded = bool(proved.violations or proved.plan.degraded or proved.recomputed)
     covered = coverage.table(publishing.ledger_of(proved))
     outputs = handover.plain(one, now) | handover.connection(published.doors)
     counts = {"tables": str(len(proved.tables)), "rows": str(proved.rows), "bytes": str(proved.bytes)}
@@ -69,7 +70,7 @@ def _outcome(published: Published, proved: Proved, run: Run, seconds: float) -> 
             ("Pooled host", outputs["pooled-host"]),
         ),
         tables=(covered, *_exceptions(proved), _tables(proved), _durations(proved)),
-        notes=(*proved.plan.degraded, *proved.notes),
+        notes=(*proved.plan.degraded, *proved.recomputed, *proved.notes),
         outputs=outputs | counts,
         secrets=handover.secret(published.doors),
         report={

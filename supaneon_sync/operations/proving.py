@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import DataDiffers
 from supaneon_sync.operations.workshop import Workshop
@@ -12,7 +12,14 @@ from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import inventory, large_objects, mirror, roles, sequences
 from supaneon_sync.postgres.copying import CopiedTable
 from supaneon_sync.postgres.crew import Sessions
-from supaneon_sync.postgres.fingerprint import Fingerprint, Seed, fingerprint
+from supaneon_sync.postgres.fingerprint import (
+    Fingerprint,
+    Method,
+    Seed,
+    as_written,
+    fingerprint,
+    generated_columns,
+)
 from supaneon_sync.postgres.large_objects import LargeObject
 from supaneon_sync.postgres.restore import Violation
 from supaneon_sync.postgres.sequences import Reading
@@ -33,13 +40,33 @@ class Claim:
     same_major: bool
 
 
-def prove(workshop: Workshop, claim: Claim) -> str:
-    """Compare the mirror with the claim and return the digest of the mirror's schema.
+@dataclass(frozen=True)
+class Proof:
+    """What was proved: the mirror's schema by its digest, and the tables as the copy holds them.
+
+    ``recomputed`` says where generated columns hold what their expressions give now, and not, or not
+    provably, what the primary has stored.
+    """
+
+    schema: str
+    tables: tuple[CopiedTable, ...]
+    recomputed: tuple[str, ...]
+
+
+def prove(workshop: Workshop, claim: Claim) -> Proof:
+    """Compare the mirror with the claim.
 
     Tables by count and fingerprint, large objects by size and digest, sequences by reading, schema by the
     same pg_dump, grants and roles by the catalogs. Raises DataDiffers that names what differs.
     """
-    problems = _tables(workshop, claim) + _large_objects(workshop, claim)
+    found_rows = _tables(workshop, claim)
+    recomputed = _recomputed(workshop, claim, found_rows)
+    problems = [
+        _difference(one, found_rows[one])
+        for one in claim.tables
+        if found_rows[one] != one.source and one not in recomputed
+    ]
+    problems += _large_objects(workshop, claim)
     with workshop.on_mirror("proof") as reader:
         problems += _sequences(claim.readings, sequences.reread(reader, claim.readings))
         problems += mirror.unexpected_rows(reader, [table for table, _ in claim.plan.rowless])
@@ -59,10 +86,11 @@ def prove(workshop: Workshop, claim: Claim) -> str:
             remedy="Nothing was published; earlier backups stand. Run it again; tell us if it recurs.",
             differences=problems,
         )
-    return found.digest()
+    tables = tuple(replace(one, source=found_rows[one]) for one in claim.tables)
+    return Proof(found.digest(), tables, tuple(recomputed.values()))
 
 
-def _tables(workshop: Workshop, claim: Claim) -> list[str]:
+def _tables(workshop: Workshop, claim: Claim) -> dict[CopiedTable, Fingerprint]:
     told = workshop.counter(len(claim.tables))
 
     def task(sessions: Sessions, one: CopiedTable) -> Fingerprint:
@@ -71,8 +99,31 @@ def _tables(workshop: Workshop, claim: Claim) -> list[str]:
     def done(one: CopiedTable, _: Fingerprint) -> None:
         told(one.table.label, 0)
 
-    found = workshop.crew("proof", task).work(claim.tables, done)
-    return [_difference(one, found[one]) for one in claim.tables if found[one] != one.source]
+    return workshop.crew("proof", task).work(claim.tables, done)
+
+
+def _recomputed(
+    workshop: Workshop, claim: Claim, found: Mapping[CopiedTable, Fingerprint]
+) -> dict[CopiedTable, str]:
+    """Return what to say of tables that are equal but for generated columns, or whose were not compared."""
+    told: dict[CopiedTable, str] = {}
+    for one in claim.tables:
+        columns = ", ".join(generated_columns(one.table))
+        if columns and one.source.method is Method.STREAM:
+            told[one] = (
+                f"{one.table.label}: generated columns ({columns}) were computed anew and not compared,"
+                " because reading them on the primary could run its owner's code as our role."
+            )
+        elif found[one] != one.source and one.written is not None:
+            bare = as_written(one.table)
+            with workshop.on_mirror("proof") as reader:
+                same = fingerprint(reader, bare, claim.seed, one.written.method) == one.written
+            if same:
+                told[one] = (
+                    f"{one.table.label}: the primary stores other values in generated columns ({columns})"
+                    " than their expressions give now; the copy holds the latter."
+                )
+    return {one: text for one, text in told.items() if found[one] == one.source or one.written is not None}
 
 
 def _large_objects(workshop: Workshop, claim: Claim) -> list[str]:

@@ -60,6 +60,7 @@ class Proved:
     notes: tuple[str, ...]
     archive_digest: str
     mirror_digest: str
+    recomputed: tuple[str, ...]
     client: Clients
     seconds: dict[str, float]
     attempts: int
@@ -123,15 +124,16 @@ def _attempt(workshop: Workshop, attempt: int) -> Proved:
     claim = Claim(
         plan, seed, copied, readings, objects, violations, source.major == workshop.held.target.major
     )
-    with workshop.phase("proof", "Prove the copy equal"):
-        mirror_digest = prove(workshop, claim)
     _vacuum(workshop, plan)
+    workshop.hold_still(plan.tables)
+    with workshop.phase("proof", "Prove the copy equal"):
+        proof = prove(workshop, claim)
     return Proved(
         snapshot=source.snapshot,
         seed=seed,
         inventory=source.inventory,
         plan=plan,
-        tables=copied,
+        tables=proof.tables,
         readings=readings,
         large_objects=objects,
         violations=violations,
@@ -139,7 +141,8 @@ def _attempt(workshop: Workshop, attempt: int) -> Proved:
         refused_settings=refused,
         notes=(*plan.notes, *locale_notes, *_compared(workshop, source.inventory)),
         archive_digest=source.archive.digest(),
-        mirror_digest=mirror_digest,
+        mirror_digest=proof.schema,
+        recomputed=proof.recomputed,
         client=workshop.client,
         seconds=dict(workshop.seconds),
         attempts=attempt,

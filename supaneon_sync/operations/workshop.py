@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from supaneon_sync.operations.mirroring import HeldMirror
 from supaneon_sync.operations.standby import Standby
-from supaneon_sync.postgres import building, dumping, restore, session
+from supaneon_sync.policy.facts import Relation
+from supaneon_sync.postgres import building, dumping, mirror, restore, session
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.building import Builders
 from supaneon_sync.postgres.clients import Clients
@@ -16,6 +17,9 @@ from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.crew import Crew, Item, Result, Sessions
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.session import Session
+
+_MOST_LOCKS = 2000
+"""A server's table of locks has room for about 6,400 with the usual settings; pg_dump needs as many."""
 
 
 class Workshop:
@@ -29,6 +33,27 @@ class Workshop:
         self.seconds: dict[str, float] = {}
         self._standby = standby
         self._primary = primary
+        self._kept_open = ExitStack()
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kept_open.close()
+
+    def hold_still(self, tables: Sequence[Relation]) -> None:
+        """Keep everybody from writing to the copied tables until the workshop is left.
+
+        What is proved from here on is what a branch will be cut from: that nobody else writes to the
+        mirror is a rule, and this enforces it for rows. Beyond `_MOST_LOCKS` tables the rule stands alone.
+        """
+        if not tables or len(tables) > _MOST_LOCKS:
+            return
+        holder = self._kept_open.enter_context(self.on_mirror("hold still"))
+        holder.execute("BEGIN")
+        mirror.forbid_writing(holder, tables)
+        self.held.keeper.add(holder)
+        self._kept_open.callback(self.held.keeper.drop, holder)
 
     @contextmanager
     def phase(self, name: str, title: str = "") -> Iterator[None]:

@@ -29,8 +29,10 @@ from supaneon_sync.postgres.fingerprint import (
     Method,
     Seed,
     StreamDigest,
+    as_written,
     copy_out,
     fingerprints,
+    generated_columns,
     method_for,
     written_columns,
 )
@@ -58,12 +60,17 @@ Load = tuple[Relation, ...]
 
 @dataclass(frozen=True)
 class CopiedTable:
-    """One table's journey: the primary's fingerprint, bytes that crossed, seconds taken."""
+    """One table's journey: the primary's fingerprint, bytes that crossed, seconds taken.
+
+    ``written`` is the fingerprint without stored generated columns, where there are such: each side
+    computes those by itself, and what the primary stored may be older than their expressions.
+    """
 
     table: Relation
     source: Fingerprint
     bytes: int
     seconds: float
+    written: Fingerprint | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,7 @@ def transfer(source: Session, target: Session, load: Load, reader: Reader) -> tu
             table,
             proofs.get(table) or Fingerprint(0, "0" * 32, method_for(table)),
             *taken.get(table, nothing),
+            sender.written.get(table),
         )
         for table in load
     )
@@ -171,6 +179,7 @@ class _Sender(threading.Thread):
         self._given_up = threading.Event()
         self._failure: BaseException | None = None
         self._proofs: dict[Relation, Fingerprint] = {}
+        self.written: dict[Relation, Fingerprint] = {}
 
     def next(self) -> _Parcel | None:
         """Return the next table's parcel, None after the last. Raises what went wrong on this side."""
@@ -206,8 +215,11 @@ class _Sender(threading.Thread):
                     return
                 self._send(table)
             wanted = [(table, method_for(table)) for table in self._tables if table not in self._proofs]
-            found = fingerprints(self._source, wanted, self._reader.seed)
-            self._proofs.update(zip((table for table, _ in wanted), found, strict=True))
+            bare = [(table, as_written(table)) for table, _ in wanted if generated_columns(table)]
+            asked = [*wanted, *((one, method_for(one)) for _, one in bare)]
+            found = fingerprints(self._source, asked, self._reader.seed)
+            self._proofs.update(zip((table for table, _ in wanted), found, strict=False))
+            self.written.update(zip((table for table, _ in bare), found[len(wanted) :], strict=True))
         except BaseException as error:  # noqa: BLE001 -- handed to the thread that waits
             self._failure = error
         finally:

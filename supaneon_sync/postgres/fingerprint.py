@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from psycopg2 import sql
@@ -111,6 +111,16 @@ def method_for(table: Relation) -> Method:
     if not table.trusted:
         return Method.STREAM
     return Method.BINARY if portable(table) else Method.SERVER
+
+
+def generated_columns(table: Relation) -> tuple[str, ...]:
+    """Return the columns whose values are stored and that each side computes by itself."""
+    return tuple(column.name for column in table.columns if column.generated == "s")
+
+
+def as_written(table: Relation) -> Relation:
+    """Return the table as it is written: without what is generated."""
+    return replace(table, columns=tuple(column for column in table.columns if not column.generated))
 
 
 def hashed_columns(table: Relation) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def make_anew(session: Session, database: str, locale: Locale, search_path: str)
     ``session`` is on another database of the same server. ``search_path`` is as the server stores it.
     """
     name = sql.Identifier(database)
-    session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+    _drop(session, name)
     difference = ""
     try:
         session.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ").format(name) + _alike(locale))
@@ -70,6 +70,17 @@ def make_anew(session: Session, database: str, locale: Locale, search_path: str)
         session.query("SELECT set_config('search_path', %s, true)", (search_path,))
         session.execute(sql.SQL("ALTER DATABASE {} SET search_path FROM CURRENT").format(name))
     return difference
+
+
+def _drop(session: Session, name: sql.Identifier) -> None:
+    """Drop the database, ending the sessions in it; a superuser's (autovacuum's, say) are waited for."""
+    drop = sql.SQL("DROP DATABASE IF EXISTS {}").format(name)
+    try:
+        session.execute(drop + sql.SQL(" WITH (FORCE)"))
+    except NeonError as error:
+        if not tolerated(error, "42501"):
+            raise
+        session.execute(drop)
 
 
 def _alike(locale: Locale) -> sql.Composable:

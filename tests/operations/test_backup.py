@@ -111,7 +111,7 @@ def test_an_altered_row_on_the_mirror_is_seen_and_nothing_is_published(fresh: Sa
         fresh.execute(names.MIRROR, "UPDATE public.projects SET name = name || '!' WHERE ctid = '(0,1)'")
 
     with pytest.raises(DataDiffers) as failure:
-        perform(fresh, "backup", progress=at("Prove", alter))
+        perform(fresh, "backup", progress=at("Vacuum", alter))
     assert "public.projects has as many rows" in failure.value.message
     assert not backups(fresh)
 
@@ -137,7 +137,7 @@ def test_an_altered_row_on_the_mirror_is_seen_and_nothing_is_published(fresh: Sa
 )
 def test_whatever_differs_on_the_mirror_is_told(fresh: Sandbox, damage: str, told: str) -> None:
     with pytest.raises(DataDiffers) as failure:
-        perform(fresh, "backup", progress=at("Prove", lambda: fresh.execute(names.MIRROR, damage) and None))
+        perform(fresh, "backup", progress=at("Vacuum", lambda: fresh.execute(names.MIRROR, damage) and None))
     assert told in failure.value.message
     assert not backups(fresh)
 
@@ -439,3 +439,53 @@ def test_at_the_branch_limit_nothing_is_copied_when_no_room_may_be_made(make_san
     assert old[0] in failure.value.remedy
     assert not any(step.startswith("Copy the rows") for step in progress.steps)
     assert set(old) <= backups(sandbox)
+
+
+def test_nobody_can_write_to_the_mirror_between_the_proof_and_the_cut(fresh: Sandbox) -> None:
+    refusals: list[str] = []
+
+    def meddle() -> None:
+        try:
+            fresh.execute(names.MIRROR, "SET lock_timeout = '200ms'; DELETE FROM public.labels")
+        except psycopg2.errors.LockNotAvailable as error:
+            refusals.append(str(error))
+
+    outcome = perform(fresh, "backup", progress=at("Write the manifest", meddle))
+    assert len(refusals) == 1
+    name = outcome.outputs["branch-name"]
+    assert primary_contents(fresh)["public.labels"] == branch_contents(fresh, name)["public.labels"]
+    fresh.execute(names.MIRROR, "DELETE FROM public.labels")
+
+
+def test_generated_values_that_are_older_than_their_expression_do_not_stop_backups(fresh: Sandbox) -> None:
+    on_primary(
+        fresh,
+        """
+        CREATE FUNCTION public.tax(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT n * 2';
+        CREATE TABLE public.priced (
+          id int PRIMARY KEY, gross int GENERATED ALWAYS AS (public.tax(id)) STORED);
+        ALTER TABLE public.priced OWNER TO postgres;
+        ALTER FUNCTION public.tax(int) OWNER TO postgres;
+        INSERT INTO public.priced VALUES (1);
+        CREATE OR REPLACE FUNCTION public.tax(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT n * 3';
+        """,
+    )
+    outcome = perform(fresh, "backup")
+    assert outcome.verdict == "degraded"
+    assert any("public.priced" in note and "gross" in note for note in outcome.notes)
+    assert perform(fresh, "restore-test").verdict in ("pass", "degraded")
+
+
+def test_generated_columns_of_an_untrusted_owner_are_named_as_not_compared(fresh: Sandbox) -> None:
+    on_primary(
+        fresh,
+        """
+        CREATE ROLE stranger; GRANT CREATE ON SCHEMA public TO stranger;
+        CREATE TABLE public.priced (id int, twice int GENERATED ALWAYS AS (id * 2) STORED);
+        INSERT INTO public.priced VALUES (1);
+        ALTER TABLE public.priced OWNER TO stranger;
+        """,
+    )
+    outcome = perform(fresh, "backup")
+    assert outcome.verdict == "degraded"
+    assert any("public.priced" in note and "not compared" in note for note in outcome.notes)
