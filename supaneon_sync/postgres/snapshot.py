@@ -22,7 +22,9 @@ from supaneon_sync.postgres.session import Session
 
 _BEGIN = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _EXPORT = """
-SELECT pg_export_snapshot(), statement_timestamp(),
+SELECT pg_export_snapshot(),
+       CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_xact_replay_timestamp(), statement_timestamp())
+            ELSE statement_timestamp() END,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
 """
 
