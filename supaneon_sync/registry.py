@@ -124,7 +124,10 @@ _TABLE = (
         "roles_sql",
         examples=(
             ("supaneon-sync roles-sql", "both, with what each role cannot do"),
-            ('supaneon-sync roles-sql --side primary | psql "$ADMIN_URL"', "run the primary's part"),
+            (
+                "supaneon-sync roles-sql --side primary | psql",
+                "run the primary's part where PG* variables point",
+            ),
         ),
     ),
     Verb(
