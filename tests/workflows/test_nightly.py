@@ -67,7 +67,16 @@ def test_the_drill_takes_the_backup_of_this_very_night() -> None:
 def test_drill_and_prune_wait_for_success_and_only_the_reports_do_not() -> None:
     unconditional = [name for name, step in STEPS.items() if "always()" in step.get("if", "")]
     assert unconditional == ["Keep the reports"]
-    assert list(STEPS) == ["Backup", "Restore test", "Prune", "Keep the reports", "Heartbeat"]
+    assert list(STEPS) == [
+        *("Backup", "Restore test", "Prune", "Keep the reports", "Heartbeat", "Heartbeat of a failure")
+    ]
+
+
+def test_a_failure_is_called_elsewhere_than_a_success_and_only_when_there_is_one() -> None:
+    failing = STEPS["Heartbeat of a failure"]
+    assert failing["if"].startswith("failure() && ")
+    assert failing["env"]["HEARTBEAT_URL"] == "${{ inputs.heartbeat-fail-url }}"
+    assert failing["run"].strip() in STEPS["Heartbeat"]["run"]
 
 
 @pytest.mark.parametrize("monitor", [(200,)], indirect=True)
