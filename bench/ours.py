@@ -44,7 +44,7 @@ class Stand:
 def _without_proof() -> None:
     nothing = Fingerprint(0, "0" * 32)
     vars(copying)["fingerprints"] = lambda _, wanted, *__: (nothing,) * len(wanted)
-    vars(syncing)["prove"] = lambda *_: ""
+    vars(syncing)["prove"] = lambda _, claim: SimpleNamespace(tables=claim.tables, schema="", recomputed=())
 
 
 def measure(order: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +65,8 @@ def measure(order: dict[str, Any]) -> dict[str, Any]:
             branch=None, door=door(order["target"]), house=house, target=target, keeper=keeper, session=lock
         )
         began = time.monotonic()
-        proved = syncing.make_equal(Workshop(stand, door(order["source"]), held, client))  # type: ignore[arg-type]
+        with Workshop(stand, door(order["source"]), held, client) as workshop:  # type: ignore[arg-type]
+            proved = syncing.make_equal(workshop)
         whole = time.monotonic() - began
     return {"seconds": whole, "phases": proved.seconds, "rows": proved.rows, "bytes": proved.bytes}
 

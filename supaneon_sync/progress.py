@@ -37,12 +37,14 @@ class Face:
         self._times = times
         self._lock = threading.RLock()
         self._last = float("-inf")
+        self._began = times.monotonic()
 
     def step(self, title: str) -> None:
         """A phase begins."""
         with self._lock:
             self.close()
             self._last = float("-inf")
+            self._began = self._times.monotonic()
             self._begin(harmless(title))
 
     def note(self, text: str) -> None:
@@ -62,8 +64,15 @@ class Face:
             if done < total and now - self._last < self.every:
                 return
             self._last = now
-            text = f"{harmless(label)} {done}/{total}" + (f", {volume_text(volume)}" if volume else "")
-            self._picture(text, done, total)
+            self._picture(f"{harmless(label)} {done}/{total}{self._amount(volume, now)}", done, total)
+
+    def _amount(self, volume: int, now: float) -> str:
+        """Say how much has moved since the step began, and how fast."""
+        if not volume:
+            return ""
+        seconds = now - self._began
+        rate = f", {volume_text(int(volume / seconds))}/s" if seconds >= 1 else ""
+        return f", {volume_text(volume)}{rate}"
 
     def secret(self, value: str) -> None:
         """A value that must not be shown from here on."""

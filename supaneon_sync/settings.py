@@ -28,6 +28,7 @@ from supaneon_sync.values import (
     parse_path,
     parse_positive,
     parse_primary,
+    parse_rate,
     parse_schemas,
     parse_tables,
     parse_zone,
@@ -149,6 +150,12 @@ class Settings:
         4,
         verbs=("backup", "restore-test", "self-test", "validate-config"),
         help="Connections that read the primary at the same time (one more is held for the snapshot).",
+    )
+    max_rate: int | None = setting.row(
+        "rate",
+        parse_rate,
+        verbs=("backup",),
+        help="Read rows of the primary no faster than this, for example 20MB/s, all connections together.",
     )
     lock_wait: timedelta = setting.duration(
         timedelta(seconds=30),

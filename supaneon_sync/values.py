@@ -71,6 +71,19 @@ def parse_positive(value: object) -> int:
     return number
 
 
+_RATE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(|k|M|G|Ki|Mi|Gi)B?(?:/s)?")
+_RATE_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def parse_rate(value: object) -> int:
+    """Return bytes a second: ``20MB/s``, ``512 KiB/s``; the unit counts from 1 kB/s on."""
+    match = _RATE.fullmatch(str(value).strip())
+    rate = int(float(match.group(1)) * _RATE_UNITS[match.group(2)]) if match else 0
+    if rate < 1000:
+        raise ValueError("must be bytes a second, such as 20MB/s (1kB/s at least)")
+    return rate
+
+
 def parse_compute_units(value: object) -> float:
     """Return a compute's size in Neon's compute units: 0.25, 0.5 and whole numbers, as its plans have."""
     text = str(value).strip()

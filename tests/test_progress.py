@@ -42,12 +42,12 @@ def test_a_log_gets_a_line_a_step_and_one_every_five_seconds(console: Console, w
     progress.step("Copy")
     for second in range(12):
         clock.seconds = second
-        progress.advance("tables", second, 20, 1024)
+        progress.advance("tables", second, 20, 1024 * second)
     assert written.getvalue().splitlines() == [
         "02:03:04 Copy",
-        "02:03:04   tables 0/20, 1.0 KiB",
-        "02:03:04   tables 5/20, 1.0 KiB",
-        "02:03:04   tables 10/20, 1.0 KiB",
+        "02:03:04   tables 0/20",
+        "02:03:04   tables 5/20, 5.0 KiB, 1.0 KiB/s",
+        "02:03:04   tables 10/20, 10.0 KiB, 1.0 KiB/s",
     ]
 
 

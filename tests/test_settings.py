@@ -13,6 +13,7 @@ from supaneon_sync.errors import ConfigError
 from supaneon_sync.secret import Secret
 from supaneon_sync.setting import Setting
 from supaneon_sync.settings import BY_NAME, INPUT_NAMES, SETTINGS, Loaded, Settings, load, of_verb
+from supaneon_sync.values import parse_rate
 
 URL = "postgresql://postgres.ref:canary-password@aws-0-eu.pooler.supabase.com:5432/postgres"
 ENOUGH = {"SUPABASE_DATABASE_URL": URL, "NEON_API_KEY": "canary-key"}
@@ -264,3 +265,17 @@ def test_a_duration_may_be_a_sum(text: str) -> None:
 def test_values_are_shown_as_one_writes_them() -> None:
     shown = [values.written(value) for value in (True, None, timedelta(hours=26), Path("a"), Secret("s"), 4)]
     assert shown == ["true", "", "26h", "a", "***", "4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("20MB/s", 20_000_000), ("512 KiB/s", 524_288), ("1.5G", 1_500_000_000), ("2000", 2000)],
+)
+def test_a_rate_is_bytes_a_second(text: str, rate: int) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "fast", "20", "-5MB/s", "20MB/h", "1TB/s", "20 M B"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="bytes a second"):
+        parse_rate(text)

@@ -111,7 +111,7 @@ def _attempt(workshop: Workshop, attempt: int) -> Proved:
             workshop.held.house.forget_manifest()
             locale_notes = _schema_before_rows(workshop, plan, source.inventory)
             builds = Builds(builders, plan)
-            copied = _rows(workshop, plan, Reader(source.snapshot, seed, workshop.settings.lock_wait), builds)
+            copied = _rows(workshop, plan, workshop.reader(source.snapshot, seed), builds)
             objects = _large_objects(workshop, plan, source)
             with workshop.on_primary("names") as reader:
                 names = peeking.read(reader, source.snapshot, source.inventory)

@@ -14,9 +14,13 @@ from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.building import Builders
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
+from supaneon_sync.postgres.copying import Reader
 from supaneon_sync.postgres.crew import Crew, Item, Result, Sessions
 from supaneon_sync.postgres.failures import Side
+from supaneon_sync.postgres.fingerprint import Seed
+from supaneon_sync.postgres.pace import Pace
 from supaneon_sync.postgres.session import Session
+from supaneon_sync.postgres.snapshot import Snapshot
 
 _MOST_LOCKS = 2000
 """A server's table of locks has room for about 6,400 with the usual settings; pg_dump needs as many."""
@@ -85,6 +89,11 @@ class Workshop:
     def crew(self, purpose: str, task: Callable[[Sessions, Item], Result]) -> Crew[Item, Result]:
         """Return workers with a session on the mirror each."""
         return Crew(self.settings.jobs, partial(self._single, purpose), task, self.run.stop)
+
+    def reader(self, snapshot: Snapshot, seed: Seed) -> Reader:
+        """Return how the primary's rows are read: at most so fast, waiting so long for a lock."""
+        pace = Pace(self.settings.max_rate, monotonic=self.run.monotonic, wait=self.run.stop.wait)
+        return Reader(snapshot, seed, self.settings.lock_wait, pace)
 
     def builders(self) -> Builders:
         """Return the crew that builds indexes on the mirror while rows are on their way."""
