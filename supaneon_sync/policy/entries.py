@@ -42,3 +42,8 @@ class Entry:
     def name(self) -> str:
         """The name for people."""
         return f"{self.schema}.{self.tag}" if self.schema else self.tag
+
+    @property
+    def label(self) -> str:
+        """Kind and name for people."""
+        return f"{self.kind.lower()} {self.name}"

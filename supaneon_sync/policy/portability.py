@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from supaneon_sync.policy import remarks
 from supaneon_sync.policy import scope as scoping
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Grant, Inventory, ObjectId, Relation, StoredSetting, Target
@@ -17,8 +18,6 @@ from supaneon_sync.policy.plan import Decision, Fate, NewRole, Plan, Topic, kept
 from supaneon_sync.policy.platform import (
     API_ROLES,
     HOLDS_ROWS,
-    REFILLED_EXTENSIONS,
-    RULES,
     TRANSIENT,
     is_platform_role,
 )
@@ -44,7 +43,7 @@ def decide(
     inventory: Inventory,
     target: Target,
     *,
-    scope: Scope = Scope(),  # noqa: B008 frozen
+    scope: Scope = scoping.WHOLE,
     include_auth_sessions: bool = False,
 ) -> Plan:
     """Return the plan for a primary's archive on a target.
@@ -67,7 +66,7 @@ def decide(
     large_objects = bool(inventory.large_objects) and not scope.include
     grants = _grants(there, inventory, large_objects)
     roles = _roles(there.values(), grants, inventory, target)
-    unbound = _unbound(inventory, target, roles)
+    unbound = remarks.unbound(inventory, target, roles)
     return Plan(
         decisions=decisions,
         roles=roles,
@@ -81,17 +80,17 @@ def decide(
         routines=tuple(routine for routine in inventory.routines if routine.object in there),
         settings=_settings(inventory.settings, roles),
         large_objects=large_objects,
-        notes=_notes(there, inventory, target),
+        notes=remarks.notes(there, inventory, target),
         unbound=unbound,
         degraded=tuple(
             filter(
                 None,
                 (
                     unbound,
-                    *_lost(decisions),
-                    _loosened(roles, inventory),
-                    _empowered(there, inventory),
-                    _not_dumped(inventory),
+                    *remarks.lost(decisions),
+                    remarks.loosened(roles, inventory),
+                    remarks.empowered(there, inventory),
+                    remarks.not_dumped(inventory),
                 ),
             )
         ),
@@ -115,7 +114,7 @@ def _decisions(
             reason = f"needs {gap.label}, in a schema that is left out"
             decision = left_out(entry, reason, Topic.OUTSIDE, told=True)
             if scoping.is_hard(entry):
-                blockers.append(f"{_named(entry)} {reason}")
+                blockers.append(f"{entry.label} {reason}")
         causes = [
             decisions[need]
             for need in sorted(entry.needs)
@@ -123,11 +122,11 @@ def _decisions(
         ]
         if causes and decision.made is not None:
             told = entry.kind != "COMMENT" or any(cause.told for cause in causes)
-            reason = f"needs {_named(causes[0].entry)}, which is left out"
+            reason = f"needs {causes[0].entry.label}, which is left out"
             decision = left_out(entry, reason, causes[0].topic, told=told)
             root = _root(causes[0], decisions).entry
             if entry.kind == "TABLE" or (entry.kind in HOLDS_ROWS and root.kind == "EXTENSION"):
-                blockers.append(f"{_named(entry)} needs {_named(root)}{_columns(entry, root, inventory)}")
+                blockers.append(f"{entry.label} needs {root.label}{_columns(entry, root, inventory)}")
         decisions[entry.dump_id] = decision
     return tuple(decisions.values()), tuple(blockers)
 
@@ -153,10 +152,6 @@ def _root(decision: Decision, decisions: Mapping[int, Decision]) -> Decision:
         causes = (decisions.get(need) for need in sorted(decision.entry.needs - seen))
         decision = next((one for one in causes if one and one.fate is Fate.LEFT_OUT), decision)
     return decision
-
-
-def _named(entry: Entry) -> str:
-    return f"{entry.kind.lower()} {entry.name}"
 
 
 def _rows(
@@ -225,86 +220,3 @@ def _settings(settings: tuple[StoredSetting, ...], roles: tuple[NewRole, ...]) -
         for one in settings
         if one.role in names and one.name not in _NOT_STORED and (one.role or one.here)
     )
-
-
-def _unbound(inventory: Inventory, target: Target, roles: tuple[NewRole, ...]) -> str:
-    less = [role.name for role in roles if inventory.roles[role.name].bypasses_rls and not role.bypasses_rls]
-    if not less:
-        return ""
-    return (
-        f"On PostgreSQL {target.major} the copy's owner may not create roles that bypass row security:"
-        f" {', '.join(less)} read and write there only what policies allow."
-    )
-
-
-def _not_dumped(inventory: Inventory) -> str:
-    lost = [
-        one.label for one in inventory.member_tables if one.pages and one.extension not in REFILLED_EXTENSIONS
-    ]
-    if not lost:
-        return ""
-    return (
-        "These tables belong to extensions, so that no dump holds their rows, and neither does this backup:"
-        f" {', '.join(lost)}."
-    )
-
-
-def _empowered(there: Mapping[ObjectId, Entry], inventory: Inventory) -> str:
-    """Return what to say of code that gains rights on the copy, where everything has one owner."""
-    running = sorted(f"{there[o].name} ({who})" for o, who in inventory.runs_as_owner.items() if o in there)
-    if not running:
-        return ""
-    return (
-        "These ran with the rights of a role of yours on the primary, and run with those of the copy's owner,"
-        f" whom row security does not bind: {', '.join(running)}."
-    )
-
-
-def _lost(decisions: Iterable[Decision]) -> tuple[str, ...]:
-    """Return what to say of rules over rows that the copy has to do without."""
-    lost = [
-        d
-        for d in decisions
-        if d.fate is Fate.LEFT_OUT and d.told and d.entry.kind in RULES and d.topic is not Topic.OUTSIDE
-    ]
-    policies = [d for d in lost if d.entry.kind == "POLICY"]
-    others = [d for d in lost if d.entry.kind != "POLICY"]
-    told = [
-        f"{_named(one.entry)} is not on the copy ({one.reason}): row security may let more through there."
-        for one in policies
-    ]
-    return (*told, *(f"{_named(one.entry)} is not on the copy ({one.reason})." for one in others))
-
-
-def _loosened(roles: Iterable[NewRole], inventory: Inventory) -> str:
-    """Return what to say of memberships that are not carried, because they cannot be carried alike."""
-    lost = []
-    for role in roles:
-        there = inventory.roles[role.name]
-        built_in = (name for name in there.member_of if name.startswith("pg_"))
-        lost += [f"{role.name} in {name}" for name in sorted({*there.limited_member_of, *built_in})]
-    return f"Memberships that are not carried: {', '.join(lost)}." if lost else ""
-
-
-def _notes(there: Mapping[ObjectId, Entry], inventory: Inventory, target: Target) -> tuple[str, ...]:
-    notes = []
-    if inventory.outside:
-        notes.append(f"Schemas left out because the settings say so: {', '.join(sorted(inventory.outside))}.")
-    lasting = sorted(r.label for r in inventory.routines if r.lasting and r.object in there)
-    if lasting and target.major >= 17:
-        notes.append(
-            "These functions keep the application's search_path on the copy, because PostgreSQL 17 and later"
-            f" build indexes and materialized views under a path of their own: {', '.join(lasting)}."
-        )
-    owned = sorted({f"{inventory.owners[o]} ({there[o].name})" for o in inventory.owners if o in there})
-    if owned:
-        notes.append(
-            "On the copy everything belongs to its owner role; these roles keep the use of what they own on"
-            f" the primary: {', '.join(owned)}."
-        )
-    callers = sorted(f"{there[o].name} ({schema})" for o, schema in inventory.callers.items() if o in there)
-    if callers:
-        notes.append(
-            f"These functions name a part of the platform that is not on the copy: {', '.join(callers)}."
-        )
-    return tuple(notes)

@@ -68,6 +68,9 @@ class Scope:
         return tuple(found)
 
 
+WHOLE = Scope()
+
+
 def _unknown(setting: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, tuple(known), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
