@@ -75,7 +75,7 @@ def told(outcome: Outcome) -> dict[str, tuple[int, int, int]]:
 
 
 def write_at_random(sandbox: Sandbox, address: str, chance: random.Random) -> None:
-    pick = f"random() < {chance.choice([0.005, 0.05, 0.3, 1])}"
+    pick = f"random() < {chance.choice([0.01, 0.1, 0.3])}"  # never all: the next test wants rows too
     statements = [
         f"UPDATE public.two_part_key SET c = c || '!' WHERE {pick}",
         f"DELETE FROM public.two_part_key WHERE {pick}",

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from supaneon_sync.errors import NeonError, QuotaError, Refused
+from supaneon_sync.operations.failover_password import OwnPassword
 from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.failover import Step
 from supaneon_sync.policy.marks import Mark
+from supaneon_sync.postgres.session import Session
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.operations.failing_over import (
@@ -184,6 +186,23 @@ def test_a_second_person_in_the_middle_of_a_first_one_finds_one_branch(standby: 
     go.set()
     thread.join()
     check_one(standby, first, *second)
+
+
+def test_a_password_that_was_set_while_one_waited_for_the_turn_is_not_set_again(
+    standby: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, others = OwnPassword._turn, []
+
+    def turn(self: OwnPassword) -> Session | None:
+        monkeypatch.setattr(OwnPassword, "_turn", waiting)
+        session = waiting(self)
+        assert session is not None
+        session.close()  # the lock goes to whoever comes now
+        others.append(call(standby))
+        return session
+
+    monkeypatch.setattr(OwnPassword, "_turn", turn)
+    check_one(standby, call(standby), *others)
 
 
 def test_many_who_call_at_the_same_moment_get_one_branch(standby: Sandbox) -> None:
