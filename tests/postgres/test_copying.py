@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -352,3 +353,36 @@ def test_when_no_worker_finds_a_connection_it_is_an_error() -> None:
 
     with pytest.raises(PrimaryError, match="no connection is free"):
         Crew(3, none, lambda _, item: item, Stop()).work([1, 2])
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the peak of memory")
+def test_memory_is_flat_whatever_the_size_of_a_table(two: Two) -> None:
+    def peak(megabytes: int) -> int:
+        two.both("DROP TABLE IF EXISTS public.t; CREATE TABLE public.t (id int, body text)")
+        two.source.execute(
+            "INSERT INTO public.t SELECT g, repeat(md5(g::text), 30)"
+            f" FROM generate_series(1, {megabytes * 1000}) g; ANALYZE public.t"
+        )
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _memory("VmRSS")
+        (copied,) = two.copy("t")
+        assert copied.bytes > megabytes * 900_000
+        return _memory("VmHWM") - before
+
+    peak(1)
+    small, large = peak(10), peak(100)
+    assert large < small + 8_000_000
+    assert large < 30_000_000
+
+
+def _memory(name: str) -> int:
+    text = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(name + ":"))
+
+
+def test_a_value_near_the_limit_of_a_row_is_told_by_its_table() -> None:
+    table = Relation(1, "public", "huge", "r", "p", 0, ())
+    refusal = PrimaryError("the primary refused a statement: invalid memory alloc request size 1073741824")
+    named = copying._naming(table, refusal)
+    assert "public.huge" in named.message
+    assert "1 GiB" in named.remedy
