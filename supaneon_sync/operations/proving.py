@@ -9,6 +9,7 @@ from supaneon_sync.errors import DataDiffers
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import compare
 from supaneon_sync.policy.plan import Plan
+from supaneon_sync.policy.platform import PLATFORM_DATA
 from supaneon_sync.postgres import inventory, large_objects, mirror, roles, sequences
 from supaneon_sync.postgres.copying import CopiedTable
 from supaneon_sync.postgres.crew import Sessions
@@ -45,12 +46,13 @@ class Proof:
     """What was proved: the mirror's schema by its digest, and the tables as the copy holds them.
 
     ``recomputed`` says where generated columns hold what their expressions give now, and not, or not
-    provably, what the primary has stored.
+    provably, what the primary has stored; ``uncompared`` the same of tables of the platform's own.
     """
 
     schema: str
     tables: tuple[CopiedTable, ...]
     recomputed: tuple[str, ...]
+    uncompared: tuple[str, ...]
 
 
 def prove(workshop: Workshop, claim: Claim) -> Proof:
@@ -87,7 +89,14 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
             differences=problems,
         )
     tables = tuple(replace(one, source=found_rows[one]) for one in claim.tables)
-    return Proof(found.digest(), tables, tuple(recomputed.values()))
+    usual = [text for one, text in recomputed.items() if _is_usual(one)]
+    unusual = [text for one, text in recomputed.items() if not _is_usual(one)]
+    return Proof(found.digest(), tables, tuple(unusual), tuple(usual))
+
+
+def _is_usual(one: CopiedTable) -> bool:
+    """Say whether this is one of the platform's own tables, whose generated columns every project has."""
+    return one.source.method is Method.STREAM and one.table.schema in PLATFORM_DATA
 
 
 def _tables(workshop: Workshop, claim: Claim) -> dict[CopiedTable, Fingerprint]:

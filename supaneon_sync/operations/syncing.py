@@ -139,7 +139,7 @@ def _attempt(workshop: Workshop, attempt: int) -> Proved:
         violations=violations,
         names=names,
         refused_settings=refused,
-        notes=(*plan.notes, *locale_notes, *_compared(workshop, source.inventory)),
+        notes=(*plan.notes, *locale_notes, *proof.uncompared, *_compared(workshop, source.inventory)),
         archive_digest=source.archive.digest(),
         mirror_digest=proof.schema,
         recomputed=proof.recomputed,

@@ -43,6 +43,8 @@ PLATFORM_SCHEMAS = _words("""
     supabase_functions net graphql graphql_public pgbouncer pgsodium pgsodium_masks vault pgtle repack etl
     _realtime _analytics _supavisor dbdev
 """)
+PLATFORM_DATA = ("auth", "storage", "realtime")
+"""Schemas of the platform's that hold a project's own rows."""
 EVENT_TRIGGER_FUNCTIONS = _words("""
     grant_pg_cron_access grant_pg_graphql_access grant_pg_net_access set_graphql_placeholder
     pgrst_ddl_watch pgrst_drop_watch
