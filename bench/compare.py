@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -216,6 +217,7 @@ def table(result: dict[str, Any]) -> str:
 def main(arguments: list[str]) -> int:
     """Run what the arguments ask for; return the exit code."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     skipped = contenders.missing()
     for name, why in skipped.items():
         sys.stdout.write(f"{name} is left out: {why}.\n")

@@ -117,7 +117,7 @@ def _attempt(workshop: Workshop, attempt: int) -> Proved:
                 names = peeking.read(reader, source.snapshot, source.inventory)
         with workshop.phase("sequences"), workshop.on_primary("sequences") as reader:
             readings = sequences.read(reader, plan.sequences)
-        with workshop.phase("indexes", "Build the indexes that are left"):
+        with workshop.phase("indexes", "Build indexes that are left"):
             builds.rest()
             built = builders.finish()
     violations, refused = _schema_after_rows(workshop, plan, readings, built)
