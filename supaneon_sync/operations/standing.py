@@ -31,10 +31,10 @@ class StandingBackup:
         return max(0.0, (now - self.backup.moment).total_seconds())
 
     def judged_by(self, row: LedgerRow | None) -> StandingBackup:
-        """Return the same with the verdict of its last drill as the ledger tells it."""
+        """Return the same with what its last drill says of the data, as the ledger tells it."""
         if row is None:
             return self
-        verdict = Drill.PASSED if row.verdict in ("pass", "degraded") else Drill.FAILED
+        verdict = Drill.FAILED if row.verdict in ("fail-data", "fail-checks") else Drill.PASSED
         return replace(self, backup=replace(self.backup, drill=verdict, drilled_at=row.at))
 
 

@@ -115,9 +115,11 @@ class Victim:
 def victim(world: Sandbox, backup: str, clean: None) -> Iterator[Victim]:
     with opened(settings_of(world), run_at()) as standby:
         one = standby.choose(backup)
-        name = names.backup(one.backup.moment - timedelta(days=1))
+        moment = one.backup.moment - timedelta(days=1)
+        name = names.backup(moment)
+        mark = replace(one.mark, snapshot=moment)
         request = BranchRequest(
-            name=name, parent_id=one.branch.parent_id, annotations=one.mark.pairs(), with_endpoint=True
+            name=name, parent_id=one.branch.parent_id, annotations=mark.pairs(), with_endpoint=True
         )
         made = standby.client.create_branch(standby.project.id, request).branch
         yield Victim(world, name)
