@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import Cancelled, Locked, NeonError, QuotaError, Refused, SupaneonError
 from supaneon_sync.neon_client import Branch
-from supaneon_sync.operations import census, prune_report, retaining
+from supaneon_sync.operations import census, failover_state, prune_report, retaining
 from supaneon_sync.operations.census import Census
 from supaneon_sync.operations.prune_report import Asked, Removal
 from supaneon_sync.operations.standby import Standby, opened
@@ -47,9 +47,9 @@ class Unit:
 def prune(settings: Settings, run: Run) -> Outcome:
     """Plan what goes under the policy, and do it when asked to.
 
-    Raises Refused where the ledger cannot be read (it says what is pinned and what serves), Locked
-    while another prune is at work, ConfigError for a policy that keeps nothing. Removals that fail
-    are in the outcome: the others go on.
+    Raises Refused where the ledger cannot be read (it says what is pinned and what serves), and when it
+    is to act while a failover is in force; Locked while another prune is at work; ConfigError for a
+    policy that keeps nothing. Removals that fail are in the outcome: the others go on.
     """
     policy = retaining.policy_of(settings)
     run.progress.step("Read the ledger, look at every branch, apply the policy")
@@ -57,6 +57,8 @@ def prune(settings: Settings, run: Run) -> Outcome:
         planned = work.look()
         # In a workflow nobody has seen a plan: there, a rule must have been chosen.
         acting = settings.yes and not settings.dry_run and (run.attended or retaining.is_chosen(settings))
+        if acting:
+            failover_state.refuse_while_in_force(standby)
         done = work.carry_out(planned) if acting else ()
     asked = Asked(policy, acting, settings.yes and not settings.dry_run and not acting)
     return prune_report.outcome(planned.census, planned.settlement, done, asked)

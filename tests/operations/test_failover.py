@@ -232,6 +232,15 @@ def test_resolve_does_not_pass_a_backup_off_for_what_serves(standby: Sandbox) ->
         perform(standby, "resolve", backup=branch)
 
 
+def test_prune_leaves_everything_alone_while_a_failover_is_in_force(served: tuple[Sandbox, Outcome]) -> None:
+    sandbox, _ = served
+    before = sandbox.names()
+    with pytest.raises(Refused, match="A failover is in force"):
+        perform(sandbox, "prune", yes=True, keep_last=1, minimum=1)
+    assert sandbox.names() == before
+    assert perform(sandbox, "prune", dry_run=True, keep_last=1, minimum=1).exit_code == 0
+
+
 def test_backup_refuses_while_a_failover_is_in_force_and_runs_again_when_it_is_over(standby: Sandbox) -> None:
     mirror = branch_contents(standby, names.MIRROR)
     call(standby)
