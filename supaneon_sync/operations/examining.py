@@ -12,6 +12,7 @@ from supaneon_sync.errors import Cancelled, ConfigError, SupaneonError
 from supaneon_sync.neon_client import Branch, NeonClient, Patience
 from supaneon_sync.neon_client import Project as NeonProject
 from supaneon_sync.operations import retaining
+from supaneon_sync.operations.scoping import scope_of
 from supaneon_sync.operations.standby import Standby
 from supaneon_sync.policy import marks, names
 from supaneon_sync.policy.examined import Compute, Door, MirrorSeen, Primary, Project, Seen, Sticking, Wanted
@@ -116,7 +117,8 @@ def _examined(gathering: _Gathering, where: Conninfo, compute: Compute | None) -
             other.close()
         offered = None if compute is None else compute.target.extensions
         missing = None if offered is None else sorted(set(examination.extensions(first)) - offered)
-        return examination.examine(first, sticking, missing)
+        found = examination.examine(first, sticking, missing)
+        return replace(found, rights=found.rights.within(scope_of(gathering.settings)))
 
 
 def _session(gathering: _Gathering, where: Conninfo) -> Session:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import PrimaryError, Refused, SnapshotLost
 from supaneon_sync.operations.proving import Claim, prove
+from supaneon_sync.operations.scoping import scope_of
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import portability
 from supaneon_sync.policy.entries import Section
 from supaneon_sync.policy.facts import Inventory
 from supaneon_sync.policy.plan import Plan
-from supaneon_sync.policy.scope import Scope
 from supaneon_sync.postgres import (
     copying,
     deferring,
@@ -161,21 +161,12 @@ def _source(workshop: Workshop) -> Iterator[_Source]:
                 facts = inventory.read(holder)
                 source = _Source(taken, Archive((), "", ""), facts)
                 _check_fit(workshop, source)
-                facts = inventory.scoped(holder, facts, _scope(workshop))
+                facts = inventory.scoped(holder, facts, scope_of(workshop.settings))
                 archive = workshop.dump_primary(taken.name, facts.outside)
                 source = replace(source, archive=archive, inventory=facts)
             yield source
         finally:
             workshop.held.keeper.drop(holder)
-
-
-def _scope(workshop: Workshop) -> Scope:
-    settings = workshop.settings
-    return Scope(
-        include=settings.include_schemas or (),
-        exclude=settings.exclude_schemas or (),
-        rowless=settings.exclude_table_data or (),
-    )
 
 
 def _check_fit(workshop: Workshop, source: _Source) -> None:
@@ -199,7 +190,7 @@ def _plan(workshop: Workshop, source: _Source) -> Plan:
         source.archive.entries,
         source.inventory,
         workshop.held.target,
-        scope=_scope(workshop),
+        scope=scope_of(workshop.settings),
         include_auth_sessions=workshop.settings.include_auth_sessions,
     )
     if plan.blockers:

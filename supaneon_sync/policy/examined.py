@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from supaneon_sync.errors import SupaneonError
 from supaneon_sync.policy.backups import DEFAULT, Policy
 from supaneon_sync.policy.facts import Target
+from supaneon_sync.policy.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,21 @@ class Rights:
     large_objects: int
     large_objects_denied: tuple[int, ...]
     large_objects_grantable: bool
+
+    def within(self, scope: Scope) -> Rights:
+        """Return what the role lacks for the part of the primary that is asked for."""
+        return replace(
+            self,
+            denied=tuple(one for one in self.denied if scope.covers(one.schema)),
+            row_secured=tuple(name for name in self.row_secured if scope.covers(_schema_of(name))),
+            large_objects_denied=() if scope.include else self.large_objects_denied,
+        )
+
+
+def _schema_of(target: str) -> str:
+    """Return the schema of a table's name as the server quotes it."""
+    quoted = re.match(r'"((?:[^"]|"")*)"\.', target)
+    return quoted.group(1).replace('""', '"') if quoted else target.split(".", 1)[0]
 
 
 @dataclass(frozen=True)

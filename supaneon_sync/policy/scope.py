@@ -52,6 +52,10 @@ class Scope:
         unnamed = {schema for schema in schemas if self.include and schema not in kept}
         return frozenset(unnamed | set(self.exclude))
 
+    def covers(self, schema: str) -> bool:
+        """Say whether what is in this schema is asked for."""
+        return schema not in self.exclude and (not self.include or schema in self.include)
+
     def problems(self, inventory: Inventory) -> tuple[str, ...]:
         """Return a sentence for each name that the primary does not have."""
         tables = {f"{r.schema}.{r.name}" for r in inventory.relations.values() if r.kind in "rp"}

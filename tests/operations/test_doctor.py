@@ -255,6 +255,15 @@ def test_a_role_that_lacks_one_table_is_told_the_grant_that_gives_it(patient: Se
     patient.execute('DROP SCHEMA "odd ""schema" CASCADE')
 
 
+def test_what_is_not_asked_for_need_not_be_readable(patient: Server) -> None:
+    address = make_role(patient, "narrow", "BYPASSRLS")
+    patient.execute("CREATE SCHEMA aside; CREATE TABLE aside.unread (id int)")
+    grant_all_but(patient, "narrow", "aside")
+    assert checked(primary=address).status("primary: rights") == "failed"
+    assert checked(primary=address, exclude_schemas="aside").status("primary: rights") == "ok"
+    patient.execute("DROP SCHEMA aside CASCADE")
+
+
 def grant_all_but(server: Server, role: str, left_out: str) -> None:
     """Give SELECT on everything outside one schema, object by object, as a careful person would."""
     ((statements,),) = server.execute(
