@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -17,7 +19,7 @@ from supaneon_sync.policy.facts import Column, Relation
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Fingerprint, Method, Seed, StreamDigest, fingerprint
 from supaneon_sync.postgres.session import PINNED, Session
-from supaneon_sync.sandbox.server import Server
+from supaneon_sync.sandbox.server import Binaries, Server, free_port
 
 SEED = Seed(7, -9)
 EVERY_TYPE = """
@@ -241,3 +243,35 @@ def _texts(one: Bench, kinds: list[str], rows: list[tuple[Any, ...]]) -> list[tu
     """What the server makes of the values, so that 1 and 1.0 of a numeric are told apart as it does."""
     casts = ", ".join(f"CAST(%s AS {kind})::text" for kind in kinds)
     return [one.session.one(f"SELECT {casts}", row) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def icu(server_directory: Path) -> Iterator[Bench]:
+    """A server that has ICU, which the wheels lack: Debian's. Where CI has none, that is a failure."""
+    place = Path("/usr/lib/postgresql/15/bin")
+    if not (place / "postgres").exists():
+        if os.environ.get("CI"):
+            pytest.fail("no PostgreSQL with ICU: apt-get install postgresql-15")
+        pytest.skip("no PostgreSQL with ICU on this machine (Debian's postgresql-15 has it)")
+    server = Server.create(Binaries(15, place, None), server_directory / "icu", free_port(), tls=None)
+    server.start()
+    try:
+        found = bench(server)
+        yield found
+        found.session.close()
+    finally:
+        server.stop("immediate")
+
+
+def test_what_a_collation_takes_for_equal_still_differs(icu: Bench) -> None:
+    icu.server.execute(
+        "CREATE COLLATION public.blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+    )
+    small = icu.of("SELECT 'straße'::text COLLATE public.blind AS a")
+    assert icu.server.execute("SELECT a = 'STRASSE' OR a = 'STRAßE' FROM public.t") == [(True,)]
+    assert small != icu.of("SELECT 'STRAßE'::text COLLATE public.blind AS a")
+
+
+def test_the_collation_of_a_column_does_not_change_its_fingerprint(icu: Bench, one: Bench) -> None:
+    rows = "SELECT v COLLATE {} AS a FROM (VALUES ('Ärger'), ('Zebra'), ('apfel'), ('ß')) t (v)"
+    assert icu.of(rows.format('"de-x-icu"')) == icu.of(rows.format('"C"')) == one.of(rows.format('"C"'))
