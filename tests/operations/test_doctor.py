@@ -256,9 +256,9 @@ def test_a_role_that_lacks_one_table_is_told_the_grant_that_gives_it(patient: Se
 
 
 def test_what_is_not_asked_for_need_not_be_readable(patient: Server) -> None:
-    address = make_role(patient, "narrow", "BYPASSRLS")
+    address = make_role(patient, "aside_reader", "BYPASSRLS")
     patient.execute("CREATE SCHEMA aside; CREATE TABLE aside.unread (id int)")
-    grant_all_but(patient, "narrow", "aside")
+    grant_all_but(patient, "aside_reader", "aside")
     assert checked(primary=address).status("primary: rights") == "failed"
     assert checked(primary=address, exclude_schemas="aside").status("primary: rights") == "ok"
     patient.execute("DROP SCHEMA aside CASCADE")
