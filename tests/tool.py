@@ -34,6 +34,18 @@ class Watching(Silent):
         self.warnings.append(text)
 
 
+def at(step: str, action: Callable[[], None]) -> Watching:
+    """Progress that acts once, as soon as a step whose title begins so is announced."""
+    done: list[str] = []
+
+    def hook(title: str) -> None:
+        if title.startswith(step) and not done:
+            done.append(title)
+            action()
+
+    return Watching(hook=hook)
+
+
 def perform(
     sandbox: Sandbox,
     operation: str,

@@ -74,11 +74,6 @@ def take(standby: Standby, mirror: Branch, rows: tuple[LedgerRow, ...], now: dat
     )
 
 
-def _kind(branch: Branch) -> str:
-    said = marks.read(branch.annotations)
-    return said.kind if said else ""
-
-
 def _doubt(branch: Branch, said: Mark | None, mirror: Branch) -> str:
     """Return why a branch with a backup's name cannot be trusted to be one, '' if it can."""
     if said is None or said.kind != marks.BACKUP or not said.manifest:
@@ -94,10 +89,14 @@ def _leftover(branch: Branch, mirror: Branch, backups: Mapping[str, StandingBack
     if branch.default or branch.protected:
         return None
     staged = names.staging_moment(branch.name)
-    if staged is not None and _kind(branch) == marks.BACKUP and branch.parent_id == mirror.id:
+    if (
+        staged is not None
+        and marks.kind_of(branch.annotations) == marks.BACKUP
+        and branch.parent_id == mirror.id
+    ):
         return Leftover(branch.name, staged, "", branch.expires_at)
     parent = backups.get(branch.parent_id or "")
-    if parent is None or _kind(branch) != marks.DRILL:
+    if parent is None or marks.kind_of(branch.annotations) != marks.DRILL:
         return None
     if names.drill_moment(branch.name) != parent.backup.moment:
         return None
@@ -105,7 +104,9 @@ def _leftover(branch: Branch, mirror: Branch, backups: Mapping[str, StandingBack
 
 
 def _is_failover(branch: Branch) -> bool:
-    return names.failover_moment(branch.name) is not None or _kind(branch) == marks.FAILOVER
+    return (
+        names.failover_moment(branch.name) is not None or marks.kind_of(branch.annotations) == marks.FAILOVER
+    )
 
 
 def _why_untouched(branch: Branch, mirror: Branch) -> str:
@@ -119,7 +120,11 @@ def _why_untouched(branch: Branch, mirror: Branch) -> str:
         return f"in doubt: {_doubt(branch, marks.read(branch.annotations), mirror)}"
     if names.drill_moment(branch.name) is not None or names.staging_moment(branch.name) is not None:
         return "in doubt: not known to be this tool's, or protected"
-    return "made by another operation of this tool" if _kind(branch) else "not made by this tool"
+    return (
+        "made by another operation of this tool"
+        if marks.kind_of(branch.annotations)
+        else "not made by this tool"
+    )
 
 
 def _in_use(endpoints: Sequence[Endpoint], branches: Sequence[Branch], now: datetime) -> set[str]:

@@ -59,8 +59,7 @@ def held(standby: Standby) -> Iterator[HeldMirror]:
 
 
 def _is_marked(branch: Branch) -> bool:
-    said = marks.read(branch.annotations)
-    return said is not None and said.kind == marks.MIRROR
+    return marks.kind_of(branch.annotations) == marks.MIRROR
 
 
 def _make_house(standby: Standby, branch: Branch, door: Conninfo) -> None:

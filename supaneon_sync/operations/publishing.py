@@ -47,8 +47,8 @@ def sweep(standby: Standby, held: HeldMirror) -> list[str]:
     """Remove what killed runs left: staging branches of ours under this mirror. Return their names."""
     swept = []
     for branch in standby.branches():
-        said = marks.read(branch.annotations)
-        ours = said is not None and said.kind == marks.BACKUP and branch.parent_id == held.branch.id
+        kind = marks.kind_of(branch.annotations)
+        ours = kind == marks.BACKUP and branch.parent_id == held.branch.id
         if names.staging_moment(branch.name) is not None and ours and not branch.protected:
             standby.client.delete_branch(standby.project.id, branch.id)
             swept.append(branch.name)

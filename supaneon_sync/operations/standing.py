@@ -84,6 +84,5 @@ def why_not(branch: Branch) -> str:
 
 def _is_failed_drill(branch: Branch) -> bool:
     """Say whether a branch is a drill of ours that was kept because it failed: without an expiry."""
-    said = marks.read(branch.annotations)
-    ours = said is not None and said.kind == marks.DRILL
+    ours = marks.kind_of(branch.annotations) == marks.DRILL
     return ours and names.drill_moment(branch.name) is not None and branch.expires_at is None

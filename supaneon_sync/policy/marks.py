@@ -42,6 +42,12 @@ class Mark:
         return {key: value for key, value in pairs.items() if value}
 
 
+def kind_of(pairs: Mapping[str, str]) -> str:
+    """Return what this tool made a branch for, '' where it did not make it."""
+    said = read(pairs)
+    return said.kind if said else ""
+
+
 def read(pairs: Mapping[str, str]) -> Mark | None:
     """Return what a branch's annotations say, None where this tool did not make the branch."""
     kind = pairs.get(_KIND)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,23 +15,11 @@ from supaneon_sync.policy import failover, names
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.sandbox.testing import Sandbox
 from supaneon_sync.secret import Secret
-from tests.tool import Watching, perform
+from tests.tool import perform
 
 
 class Killed(BaseException):
     """What a process that is killed does: nothing more."""
-
-
-def at(step: str, action: Callable[[], None]) -> Watching:
-    """Progress that acts once, as soon as a step whose title begins so is announced."""
-    done: list[str] = []
-
-    def hook(title: str) -> None:
-        if title.startswith(step) and not done:
-            done.append(title)
-            action()
-
-    return Watching(hook=hook)
 
 
 def kill() -> None:

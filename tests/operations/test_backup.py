@@ -26,7 +26,7 @@ from supaneon_sync.policy import marks, names
 from supaneon_sync.postgres import fingerprint
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.comparing import branch_contents, primary_contents
-from tests.tool import Watching, perform
+from tests.tool import Watching, at, perform
 
 MakeSandbox = Callable[..., Sandbox]
 LEFT_OUT = ("auth.", "realtime.", "vault.", "net.", "supabase_functions.", "graphql", "extensions.")
@@ -34,18 +34,6 @@ LEFT_OUT = ("auth.", "realtime.", "vault.", "net.", "supabase_functions.", "grap
 
 def backups(sandbox: Sandbox) -> set[str]:
     return {name for name in sandbox.names() if name.startswith("backup-")}
-
-
-def at(step: str, action: Callable[[], None]) -> Watching:
-    """Progress that acts once, as soon as a step whose title begins so is announced."""
-    done: list[str] = []
-
-    def hook(title: str) -> None:
-        if title.startswith(step) and not done:
-            done.append(title)
-            action()
-
-    return Watching(hook=hook)
 
 
 def on_primary(sandbox: Sandbox, statements: str) -> list[tuple[Any, ...]]:

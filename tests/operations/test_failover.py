@@ -21,7 +21,6 @@ from supaneon_sync.sandbox.testing import Sandbox
 from tests.comparing import branch_contents
 from tests.operations.failing_over import (
     ask,
-    at,
     backup_of,
     call,
     clear,
@@ -31,7 +30,7 @@ from tests.operations.failing_over import (
     uri,
     with_backup,
 )
-from tests.tool import command, finished, perform
+from tests.tool import at, command, finished, perform
 
 PROGRAM = """
 import os, sys, psycopg2

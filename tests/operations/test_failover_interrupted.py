@@ -23,7 +23,6 @@ from supaneon_sync.sandbox.testing import Sandbox
 from tests.operations.failing_over import (
     Killed,
     ask,
-    at,
     backup_of,
     call,
     clear,
@@ -33,7 +32,7 @@ from tests.operations.failing_over import (
     uri,
     with_backup,
 )
-from tests.tool import Watching, command, perform
+from tests.tool import Watching, at, command, perform
 
 CREATE = {"method": "POST", "path": "/branches$"}
 RESET = {"method": "POST", "path": "/reset_password$"}

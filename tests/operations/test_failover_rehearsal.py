@@ -16,8 +16,8 @@ from supaneon_sync.policy.failover import Step
 from supaneon_sync.run import Stop
 from supaneon_sync.sandbox.testing import Sandbox
 from supaneon_sync.secret import Secret
-from tests.operations.failing_over import at, call, clear, failovers, ledger_rows, with_backup
-from tests.tool import command, finished, perform
+from tests.operations.failing_over import call, clear, failovers, ledger_rows, with_backup
+from tests.tool import at, command, finished, perform
 
 SHOW = """
 import os, sys
