@@ -65,20 +65,22 @@ class Pair:
 
 
 @contextmanager
-def pair(major: int) -> Iterator[Pair]:
-    """Start two servers and stop them at the block's end."""
+def pair(
+    major: int, settings: dict[str, str] = SERVER, names: tuple[str, ...] = ("source", "target")
+) -> Iterator[Pair]:
+    """Start servers, one for each name, and stop them at the block's end."""
     directory = Path(tempfile.mkdtemp(prefix="supaneon-bench-"))
     directory.chmod(0o755)
     binaries = find_or_fetch(major)
     servers = [
-        Server.create(binaries, directory / name, free_port(), tls=None, settings=SERVER, superuser=USER)
-        for name in ("source", "target")
+        Server.create(binaries, directory / name, free_port(), tls=None, settings=settings, superuser=USER)
+        for name in names
     ]
     try:
         for server in servers:
             server.start()
             server.execute(f"ALTER ROLE {USER} PASSWORD '{PASSWORD}'")
-        yield Pair(servers[0], servers[1], directory / "scratch")
+        yield Pair(servers[0], servers[-1], directory / "scratch")
     finally:
         for server in servers:
             server.stop("immediate")
@@ -109,7 +111,8 @@ _COUNTERS = {
 }
 
 
-def _counter(server: Server, name: str) -> int:
+def counter(server: Server, name: str) -> int:
+    """Return one of the server's own counters."""
     server.execute("SELECT pg_stat_clear_snapshot()")
     return int(server.execute(_COUNTERS[name])[0][0])
 
@@ -120,9 +123,9 @@ def run(name: str, servers: Pair, route: Route) -> dict[str, Any]:
     shutil.rmtree(servers.scratch, ignore_errors=True)
     servers.scratch.mkdir()
     before = {
-        "pages": _counter(servers.source, "pages"),
-        "wal": _counter(servers.target, "wal"),
-        "images": _counter(servers.target, "images"),
+        "pages": counter(servers.source, "pages"),
+        "wal": counter(servers.target, "wal"),
+        "images": counter(servers.target, "images"),
     }
     environment = {**route.environment(), "PYTHONPATH": str(Path.cwd())}
     costs = [
@@ -133,9 +136,9 @@ def run(name: str, servers: Pair, route: Route) -> dict[str, Any]:
         "seconds": sum(cost.seconds for cost in costs),
         "memory": max(cost.memory for cost in costs),
         "disk": max(cost.disk for cost in costs),
-        "pages_read": _counter(servers.source, "pages") - before["pages"],
-        "wal": _counter(servers.target, "wal") - before["wal"],
-        "full_page_images": _counter(servers.target, "images") - before["images"],
+        "pages_read": counter(servers.source, "pages") - before["pages"],
+        "wal": counter(servers.target, "wal") - before["wal"],
+        "full_page_images": counter(servers.target, "images") - before["images"],
     }
     if name in (OURS, OURS_PROVED):
         found["phases"] = json.loads(costs[-1].said)["phases"]

@@ -17,11 +17,13 @@ from typing import Any
 
 from supaneon_sync.operations import syncing
 from supaneon_sync.operations.workshop import Workshop
+from supaneon_sync.policy import baseline
 from supaneon_sync.postgres import copying, mirror, session
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Fingerprint
+from supaneon_sync.postgres.house import House
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import Keeper
 from supaneon_sync.run import Run, Silent
@@ -71,15 +73,23 @@ def measure(order: dict[str, Any]) -> dict[str, Any]:
     client = Clients(order["major"], str(order["major"]), Path(order["clients"]))
     with stand.connect(door(order["target"]), "lock", database="postgres") as lock, Keeper() as keeper:
         target = mirror.describe(lock, order["user"])
-        house = SimpleNamespace(session=lock, forget_manifest=lambda: None)
+        house = House(lock)
+        house.build("bench", "bench", "bench", datetime.now(UTC))
         held = SimpleNamespace(
             branch=None, door=door(order["target"]), house=house, target=target, keeper=keeper, session=lock
         )
         began = time.monotonic()
         with Workshop(stand, door(order["source"]), held, client) as workshop:  # type: ignore[arg-type]
             proved = syncing.make_equal(workshop)
+        house.write_baseline(baseline.pack(proved.baseline), datetime.now(UTC))
         whole = time.monotonic() - began
-    return {"seconds": whole, "phases": proved.seconds, "rows": proved.rows, "bytes": proved.bytes}
+    return {
+        "seconds": whole,
+        "phases": proved.seconds,
+        "rows": proved.rows,
+        "bytes": proved.bytes,
+        "moved": [one.document() for one in proved.moved][:10],
+    }
 
 
 if __name__ == "__main__":

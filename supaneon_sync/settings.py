@@ -249,6 +249,20 @@ class Settings:
         verbs=RETAINING,
         help="Time zone in which days, weeks, months and years of the retention policy begin.",
     )
+    strategy: str = setting.choice(
+        "auto",
+        "delta",
+        "rebuild",
+        default="auto",
+        verbs=("backup",),
+        help="How the mirror is made equal: delta moves only what differs and refuses to start over, rebuild "
+        "makes it from nothing, auto does the one where it can and else the other.",
+    )
+    rebuild_every: timedelta = setting.duration(
+        timedelta(days=30),
+        verbs=("backup",),
+        help="With strategy auto, make the mirror from nothing when that is so long ago.",
+    )
     yes: bool = setting.flag(
         verbs=("prune", "failover"),
         command_line_only=True,

@@ -78,6 +78,8 @@ def _outcome(published: Published, proved: Proved, run: Run, seconds: float) -> 
             "seconds": {key: round(value, 3) for key, value in proved.seconds.items()},
             "whole_run_seconds": round(seconds, 3),
             "attempts": proved.attempts,
+            "strategy": {"used": proved.strategy.used, "why": proved.strategy.why},
+            "moved": [one.document() for one in proved.moved],
         },
     )
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from supaneon_sync.errors import DataDiffers
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import compare
+from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.policy.platform import PLATFORM_DATA
 from supaneon_sync.postgres import inventory, large_objects, mirror, roles, sequences
+from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.copying import CopiedTable
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.fingerprint import (
@@ -30,7 +32,11 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Claim:
-    """What the mirror is said to hold: the plan, and what was read on the primary under one snapshot."""
+    """What the mirror is said to hold: the plan, and what was read on the primary under one snapshot.
+
+    ``settled`` tables were found equal and have been locked against writing since; ``schema`` is the
+    mirror's own where it has been read since its last change.
+    """
 
     plan: Plan
     seed: Seed
@@ -39,17 +45,19 @@ class Claim:
     large_objects: tuple[LargeObject, ...]
     violations: tuple[Violation, ...]
     same_major: bool
+    settled: frozenset[Relation] = frozenset()
+    schema: Archive | None = None
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What was proved: the mirror's schema by its digest, and the tables as the copy holds them.
+    """What was proved: the mirror's schema, and the tables as the copy holds them.
 
     ``recomputed`` says where generated columns hold what their expressions give now, and not, or not
     provably, what the primary has stored; ``uncompared`` the same of tables of the platform's own.
     """
 
-    schema: str
+    schema: Archive
     tables: tuple[CopiedTable, ...]
     recomputed: tuple[str, ...]
     uncompared: tuple[str, ...]
@@ -74,7 +82,7 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
         problems += mirror.unexpected_rows(reader, [table for table, _ in claim.plan.rowless])
         problems += compare.grant_differences(claim.plan, inventory.grants(reader))
         problems += roles.differences(reader, claim.plan.roles)
-    found = workshop.dump_mirror()
+    found = claim.schema or workshop.dump_mirror()
     problems += compare.differences(
         claim.plan,
         found.entries,
@@ -91,7 +99,7 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
     tables = tuple(replace(one, source=found_rows[one]) for one in claim.tables)
     usual = [text for one, text in recomputed.items() if _is_usual(one)]
     unusual = [text for one, text in recomputed.items() if not _is_usual(one)]
-    return Proof(found.digest(), tables, tuple(unusual), tuple(usual))
+    return Proof(found, tables, tuple(unusual), tuple(usual))
 
 
 def _is_usual(one: CopiedTable) -> bool:
@@ -100,7 +108,8 @@ def _is_usual(one: CopiedTable) -> bool:
 
 
 def _tables(workshop: Workshop, claim: Claim) -> dict[CopiedTable, Fingerprint]:
-    told = workshop.counter(len(claim.tables))
+    asked = [one for one in claim.tables if one.table not in claim.settled]
+    told = workshop.counter(len(asked))
 
     def task(sessions: Sessions, one: CopiedTable) -> Fingerprint:
         return fingerprint(sessions[0], one.table, claim.seed, one.source.method)
@@ -108,7 +117,8 @@ def _tables(workshop: Workshop, claim: Claim) -> dict[CopiedTable, Fingerprint]:
     def done(one: CopiedTable, _: Fingerprint) -> None:
         told(one.table.label, 0)
 
-    return workshop.crew("proof", task).work(claim.tables, done)
+    settled = {one: one.source for one in claim.tables if one.table in claim.settled}
+    return settled | workshop.crew("proof", task).work(asked, done)
 
 
 def _recomputed(

@@ -18,7 +18,7 @@ from supaneon_sync.operations.mirroring import HeldMirror
 from supaneon_sync.operations.standby import Doors, Standby
 from supaneon_sync.operations.standing import StandingBackup
 from supaneon_sync.operations.syncing import Proved
-from supaneon_sync.policy import marks, names
+from supaneon_sync.policy import baseline, marks, names
 from supaneon_sync.policy.backups import Backup
 from supaneon_sync.policy.marks import Mark
 from supaneon_sync.policy.shape import Shape
@@ -71,6 +71,7 @@ def publish(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninf
     now = run.clock()
     with held.session.transaction():
         held.house.write_manifest(digest, body, now)
+        held.house.write_baseline(baseline.pack(proved.baseline), now)
         held.house.record(LedgerRow(now, ledger.BACKUP, names.backup(moment), "proved", {"manifest": digest}))
     held.keeper.check()
     held.house.still_locked()

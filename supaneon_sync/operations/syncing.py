@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from supaneon_sync.errors import PrimaryError, Refused, SnapshotLost
-from supaneon_sync.operations.proving import Claim, prove
-from supaneon_sync.operations.scoping import scope_of
+from supaneon_sync.errors import DataDiffers, NeonError, Refused, SnapshotLost
+from supaneon_sync.operations import rebuilding, source, updating
+from supaneon_sync.operations.loaded import Loaded
+from supaneon_sync.operations.proving import Claim, Proof, prove
+from supaneon_sync.operations.source import Source
+from supaneon_sync.operations.updating import CannotUpdate
 from supaneon_sync.operations.workshop import Workshop
-from supaneon_sync.policy import portability
-from supaneon_sync.policy.entries import Section
-from supaneon_sync.policy.facts import Inventory
+from supaneon_sync.policy import baseline as memory
+from supaneon_sync.policy import compare, moved, strategy
+from supaneon_sync.policy.baseline import Baseline, Content
+from supaneon_sync.policy.facts import Inventory, Locale
+from supaneon_sync.policy.moved import Moved, Strategy
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import (
-    copying,
     deferring,
     foreign_keys,
-    inventory,
-    large_objects,
+    history,
     mirror,
     peeking,
     restore,
@@ -28,19 +30,39 @@ from supaneon_sync.postgres import (
     sequences,
 )
 from supaneon_sync.postgres.archive import Archive
-from supaneon_sync.postgres.building import Builds
+from supaneon_sync.postgres.building import Builders
 from supaneon_sync.postgres.clients import Clients
-from supaneon_sync.postgres.copying import CopiedTable, Load, Reader, transfer
+from supaneon_sync.postgres.copying import CopiedTable, Load, loads
 from supaneon_sync.postgres.crew import Sessions
+from supaneon_sync.postgres.delta import Altered
 from supaneon_sync.postgres.fingerprint import Seed
-from supaneon_sync.postgres.large_objects import Group, LargeObject
+from supaneon_sync.postgres.large_objects import LargeObject
 from supaneon_sync.postgres.peeking import Names
 from supaneon_sync.postgres.sequences import Reading
-from supaneon_sync.postgres.snapshot import Snapshot, export, joined
+from supaneon_sync.postgres.snapshot import Snapshot
 from supaneon_sync.postgres.violations import Violation
 
 ATTEMPTS = 3
 """How often a run starts over when the snapshot cannot be read whole."""
+
+
+class _Astray(Exception):
+    """What was brought along is not what was planned; the text says in what. It is made from nothing then."""
+
+
+class _Altered(Exception):
+    """The mirror does not hold what was proved of it last; the text says where. All is compared then."""
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """What an earlier attempt has found wrong with the mirror: its rows, or its schema ('': nothing)."""
+
+    rows: str = ""
+    schema: str = ""
+
+
+_NONE = _Doubt()
 
 
 @dataclass(frozen=True)
@@ -64,6 +86,10 @@ class Proved:
     client: Clients
     seconds: dict[str, float]
     attempts: int
+    strategy: Strategy
+    moved: tuple[Moved, ...]
+    wal_bytes: int
+    baseline: Baseline
 
     @property
     def rows(self) -> int:
@@ -76,195 +102,205 @@ class Proved:
         return sum(copied.bytes for copied in self.tables)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The snapshot while it is held open, with what was read in it at once."""
-
-    snapshot: Snapshot
-    archive: Archive
-    inventory: Inventory
-
-    @property
-    def major(self) -> int:
-        """The primary's major version."""
-        return int(re.split(r"\D", self.inventory.version, maxsplit=1)[0])
-
-
 def make_equal(workshop: Workshop) -> Proved:
-    """Rebuild the mirror from a snapshot and prove it; start over when the snapshot is lost.
+    """Make the mirror equal to a snapshot and prove it; start over when the snapshot is lost.
 
-    Raises DataDiffers when the proof fails, SnapshotLost when every attempt lost its snapshot.
+    Only what differs is moved where that can be; else the mirror is made from nothing. Raises DataDiffers
+    when the proof fails, SnapshotLost when every attempt lost its snapshot.
     """
-    for attempt in range(1, ATTEMPTS):
+    doubt = _NONE
+    for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _attempt(workshop, attempt)
+            return _attempt(workshop, attempt, doubt)
         except SnapshotLost as error:
+            if attempt == ATTEMPTS:
+                raise
             workshop.run.progress.warning(f"{error.message} Starting over with a new snapshot.")
-    return _attempt(workshop, ATTEMPTS)
+        except _Altered as error:
+            doubt = _Doubt(rows=str(error))
+            workshop.run.progress.warning(f"The mirror had been altered ({error}). Comparing every row.")
+        except _Astray as error:
+            doubt = _Doubt(schema=str(error))
+            _refuse_if_delta(workshop, doubt.schema)
+            workshop.run.progress.warning(f"The mirror could not be brought along: {error}. Making it anew.")
+    raise SnapshotLost("The mirror could not be made equal in any attempt.")
 
 
-def _attempt(workshop: Workshop, attempt: int) -> Proved:
-    seed = Seed.from_bytes(workshop.run.token(16))
+def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
+    known, filled = _remembered(workshop, doubt)
+    log = workshop.held.house.position()
     with workshop.builders() as builders:
-        with _source(workshop) as source:
-            plan = _plan(workshop, source)
+        with source.opened(workshop, with_mirror=filled and known is not None) as shown:
+            plan = source.plan_for(workshop, shown)
+            way = _way(workshop, shown, known, filled, doubt)
+            seed = _seed(workshop, shown, known if way.used == strategy.DELTA else None)
             workshop.held.house.forget_manifest()
-            locale_notes = _schema_before_rows(workshop, plan, source.inventory)
-            builds = Builds(builders, plan)
-            copied = _rows(workshop, plan, workshop.reader(source.snapshot, seed), builds)
-            objects = _large_objects(workshop, plan, source)
+            loaded, way = _load(workshop, shown, plan, (way, known), (seed, builders))
             with workshop.on_primary("names") as reader:
-                names = peeking.read(reader, source.snapshot, source.inventory)
+                names = peeking.read(reader, shown.snapshot, shown.inventory)
         with workshop.phase("sequences"), workshop.on_primary("sequences") as reader:
             readings = sequences.read(reader, plan.sequences)
-        with workshop.phase("indexes", "Build indexes that are left"):
-            builds.rest()
+            lasting = history.is_lasting(reader, shown.moment)
+        with workshop.phase("indexes", "Build indexes that are left"), _or_anew(way):
             built = builders.finish()
-    violations, refused = _schema_after_rows(workshop, plan, readings, built)
+    with _or_anew(way):
+        violations, refused = _schema_after_rows(workshop, way, loaded, readings, built)
+    schema = _checked(workshop, way, loaded, plan, shown, violations)
+    _vacuum(workshop, loaded)
+    workshop.hold_still([table for table in plan.tables if table not in loaded.settled])
     claim = Claim(
-        plan, seed, copied, readings, objects, violations, source.major == workshop.held.target.major
-    )
-    _vacuum(workshop, plan)
-    workshop.hold_still(plan.tables)
-    with workshop.phase("proof", "Prove the copy equal"):
-        proof = prove(workshop, claim)
-    return Proved(
-        snapshot=source.snapshot,
+        plan=plan,
         seed=seed,
-        inventory=source.inventory,
+        tables=loaded.tables,
+        readings=readings,
+        large_objects=loaded.large_objects,
+        violations=violations,
+        same_major=shown.major == workshop.held.target.major,
+        settled=loaded.settled,
+        schema=schema,
+    )
+    with workshop.phase("proof", "Prove the copy equal"):
+        proof = _prove(workshop, claim, loaded)
+    return Proved(
+        snapshot=shown.snapshot,
+        seed=seed,
+        inventory=shown.inventory,
         plan=plan,
         tables=proof.tables,
         readings=readings,
-        large_objects=objects,
+        large_objects=loaded.large_objects,
         violations=violations,
         names=names,
         refused_settings=refused,
-        notes=(*plan.notes, *locale_notes, *proof.uncompared, *_compared(workshop, source.inventory)),
-        archive_digest=source.archive.digest(),
-        mirror_digest=proof.schema,
+        notes=(
+            *plan.notes,
+            *filter(None, (loaded.locale_note,)),
+            *([f"The mirror had been altered: {doubt.rows}; it was put right."] if doubt.rows else []),
+            *loaded.notes,
+            *proof.uncompared,
+            *_compared(workshop, shown.inventory),
+        ),
+        archive_digest=shown.archive.digest(),
+        mirror_digest=proof.schema.digest(),
         recomputed=proof.recomputed,
         client=workshop.client,
         seconds=dict(workshop.seconds),
         attempts=attempt,
+        strategy=way,
+        moved=loaded.moved,
+        wal_bytes=workshop.held.house.position() - log,
+        baseline=_baseline(
+            workshop, known, way, loaded, proof, _Read(shown, plan, violations, seed, lasting)
+        ),
     )
 
 
 @contextmanager
-def _source(workshop: Workshop) -> Iterator[_Source]:
-    """Hold a snapshot of the primary open, with its schema and inventory."""
-    title = "Take a snapshot of the primary and read its schema"
-    with workshop.phase("snapshot held", title), workshop.on_primary("snapshot") as holder:
-        workshop.held.keeper.add(holder)
-        try:
-            taken = export(holder)
-            with workshop.phase("schema read"):
-                facts = inventory.read(holder)
-                source = _Source(taken, Archive((), "", ""), facts)
-                _check_fit(workshop, source)
-                facts = inventory.scoped(holder, facts, scope_of(workshop.settings))
-                archive = workshop.dump_primary(taken.name, facts.outside)
-                source = replace(source, archive=archive, inventory=facts)
-            yield source
-        finally:
-            workshop.held.keeper.drop(holder)
+def _or_anew(way: Strategy) -> Iterator[None]:
+    """Run the block; what the mirror refuses while it is brought along is a reason to make it anew."""
+    try:
+        yield
+    except NeonError as error:
+        if way.used == strategy.REBUILD or "sqlstate" not in error.evidence:
+            raise
+        raise _Astray(error.message) from None
 
 
-def _check_fit(workshop: Workshop, source: _Source) -> None:
-    target = workshop.held.target.major
-    if source.major > target:
-        raise Refused(
-            f"The primary runs PostgreSQL {source.major}, the standby project {target}: "
-            "a copy cannot go to an older major version.",
-            remedy=f"Make a Neon project of PostgreSQL {source.major} or newer and set NEON_PROJECT_ID.",
-        )
-    encoding = source.inventory.locale.encoding
-    if encoding != "UTF8":
-        raise PrimaryError(
-            f"The primary's encoding is {encoding}; only UTF8 can be copied without loss.",
-            remedy="Move the primary to UTF8.",
-        )
-
-
-def _plan(workshop: Workshop, source: _Source) -> Plan:
-    plan = portability.decide(
-        source.archive.entries,
-        source.inventory,
-        workshop.held.target,
-        scope=scope_of(workshop.settings),
-        include_auth_sessions=workshop.settings.include_auth_sessions,
-    )
-    if plan.blockers:
-        raise Refused(
-            f"A copy would not hold what the primary holds: {'; '.join(plan.blockers[:20])}.",
-            remedy="Bring along what is needed (include-schemas, exclude-table-data), or drop what needs it."
-            " An extension that Neon does not offer cannot be brought.",
-            blockers=plan.blockers,
-        )
-    return plan
-
-
-def _schema_before_rows(workshop: Workshop, plan: Plan, facts: Inventory) -> list[str]:
+def _remembered(workshop: Workshop, doubt: _Doubt) -> tuple[Baseline | None, bool]:
+    """Return what is remembered of the mirror, as far as that may be relied on, and whether it is filled."""
     held = workshop.held
-    with workshop.phase("schema before rows", "Rebuild the mirror's schema"):
-        note = mirror.make_anew(held.session, held.door.dbname, facts.locale, plan.search_path)
-        with workshop.on_mirror("schema") as owner:
-            roles.make(owner, plan.roles, held.target.owner, held.target.major)
-            restore.run_entries(owner, plan.kept(Section.PRE_DATA, Section.NONE))
-            deferring.give_path(owner, plan.routines, plan.search_path)
-            deferring.take_checks_away(owner, plan.checks)
-    return [note] if note else []
+    body = held.house.baseline()
+    filled = mirror.has_database(held.session, held.door.dbname)
+    if filled:
+        with workshop.on_mirror("look") as reader:
+            filled = not mirror.is_empty(reader)
+    known = None if body is None or doubt.schema else memory.unpack(body)
+    return (replace(known, horizon=None) if known and doubt.rows else known), filled
 
 
-def _rows(workshop: Workshop, plan: Plan, reader: Reader, builds: Builds) -> tuple[CopiedTable, ...]:
-    """Copy the rows; the indexes of a table are begun as soon as its rows are in."""
-    told = workshop.counter(len(plan.tables))
-
-    def task(sessions: Sessions, load: Load) -> tuple[CopiedTable, ...]:
-        workshop.held.keeper.check()
-        return transfer(sessions[0], sessions[1], load, reader)
-
-    def again(sessions: Sessions, load: Load) -> None:
-        copying.forget(sessions[1], load)
-
-    def done(_: Load, copied: tuple[CopiedTable, ...]) -> None:
-        for one in copied:
-            builds.arrived(one.table)
-            told(one.table.label, one.bytes)
-
-    with workshop.phase("rows", "Copy the rows"):
-        results = workshop.pairs(task, again).work(copying.loads(plan.tables), done)
-    by_table = {one.table: one for copied in results.values() for one in copied}
-    return tuple(by_table[table] for table in plan.tables)
+def _seed(workshop: Workshop, shown: Source, known: Baseline | None) -> Seed:
+    """Return a seed drawn anew, or the last proof's where its fingerprints can be carried over."""
+    if known is not None and shown.moment.since(known.horizon):
+        return Seed(*known.seed)
+    return Seed.from_bytes(workshop.run.token(16))
 
 
-def _large_objects(workshop: Workshop, plan: Plan, source: _Source) -> tuple[LargeObject, ...]:
-    def task(sessions: Sessions, group: Group) -> tuple[LargeObject, ...]:
-        workshop.held.keeper.check()
-        return large_objects.transfer(sessions[0], sessions[1], group, source.snapshot)
+def _prove(workshop: Workshop, claim: Claim, loaded: Loaded) -> Proof:
+    """Prove the claim; where it was carried over from the last proof, a difference is the mirror's own."""
+    try:
+        return prove(workshop, claim)
+    except DataDiffers as error:
+        if not loaded.carried:
+            raise
+        raise _Altered(error.message) from None
 
-    if not plan.large_objects:
-        return ()
-    title = f"Copy {source.inventory.large_objects} large objects"
-    with workshop.phase("large objects", title):
-        with workshop.on_primary("large objects") as reader, joined(reader, source.snapshot):
-            groups = large_objects.groups(reader)
-        carried = workshop.pairs(task).work(groups)
-    return tuple(one for group in groups for one in carried[group])
+
+def _way(workshop: Workshop, shown: Source, known: Baseline | None, filled: bool, doubt: _Doubt) -> Strategy:
+    if doubt.schema:
+        return Strategy(strategy.REBUILD, doubt.schema)
+    settings = workshop.settings
+    here = strategy.Circumstances(
+        workshop.run.clock(), workshop.client.version, _written(shown.inventory.locale), filled
+    )
+    way = strategy.choose(settings.strategy, known, settings.rebuild_every, here)
+    if filled and way.used == strategy.REBUILD:
+        _refuse_if_delta(workshop, way.why)
+    return way
+
+
+def _refuse_if_delta(workshop: Workshop, why: str) -> None:
+    if workshop.settings.strategy == strategy.DELTA:
+        raise Refused(
+            f"strategy is delta, and the mirror cannot be brought along: {why}.",
+            remedy="Set strategy to auto, or to rebuild for one run. Earlier backups stand as they are.",
+        )
+
+
+def _written(locale: Locale) -> str:
+    return "/".join((locale.encoding, locale.provider, locale.collate, locale.ctype, locale.locale))
+
+
+def _load(
+    workshop: Workshop,
+    shown: Source,
+    plan: Plan,
+    choice: tuple[Strategy, Baseline | None],
+    making: tuple[Seed, Builders],
+) -> tuple[Loaded, Strategy]:
+    """Bring the snapshot's rows to the mirror, in the way chosen or, where that cannot be, from nothing."""
+    way, known = choice
+    seed, builders = making
+    reader = workshop.reader(shown.snapshot, seed)
+    if way.used == strategy.DELTA and known is not None:
+        workshop.run.progress.note(f"Going on from what stands on the mirror: {way.why}.")
+        try:
+            return updating.update(workshop, shown, plan, reader, builders, known), way
+        except CannotUpdate as error:
+            raise _Astray(str(error)) from None
+        except Altered:
+            raise _Altered("rows of it are not those that were proved last") from None
+    workshop.run.progress.note(f"Making the mirror from nothing: {way.why}.")
+    return rebuilding.rebuild(workshop, shown, plan, reader, builders), way
 
 
 def _schema_after_rows(
-    workshop: Workshop, plan: Plan, readings: Sequence[Reading], built: Sequence[Violation]
+    workshop: Workshop, way: Strategy, loaded: Loaded, readings: Sequence[Reading], built: Sequence[Violation]
 ) -> tuple[tuple[Violation, ...], tuple[str, ...]]:
     """Make the rest of the schema. Return what the primary's rows violate, and settings that were refused."""
     violations: list[Violation] = []
-    target = workshop.held.target
+    plan, target = loaded.plan, workshop.held.target
+    anew = way.used == strategy.REBUILD
     title = "Make constraints, triggers and policies"
     with workshop.phase("schema after rows", title), workshop.on_mirror("schema") as owner:
         violations += restore.finish(owner, workshop.crew("keys", foreign_keys.validate), plan, built)
         violations += restore.put_checks_back(owner, plan)
-        restore.grant(owner, plan.grants)
+        if anew:
+            restore.grant(owner, plan.grants)
+        else:
+            restore.regrant(owner, plan)
         sequences.apply(owner, readings)
-        violations += restore.refresh(owner, plan)
+        if anew or loaded.touched or plan.chosen:
+            violations += restore.refresh(owner, plan)
         deferring.take_path_back(owner, plan.routines, target.major)
         refused = roles.store_settings(owner, workshop.held.door.dbname, plan.settings)
     for violation in violations:
@@ -273,12 +309,94 @@ def _schema_after_rows(
     return tuple(violations), refused
 
 
-def _vacuum(workshop: Workshop, plan: Plan) -> None:
-    def task(sessions: Sessions, tables: Load) -> None:
-        restore.vacuum(sessions[0], tables, plan.search_path)
+def _checked(
+    workshop: Workshop,
+    way: Strategy,
+    loaded: Loaded,
+    plan: Plan,
+    shown: Source,
+    violations: Sequence[Violation],
+) -> Archive | None:
+    """Hold the schema that was brought along against the plan before anything is claimed of it.
 
+    Returns it (None: the proof is to read it). Raises _Astray where it is not the planned one.
+    """
+    if way.used == strategy.REBUILD:
+        return None
+    found = loaded.schema or workshop.dump_mirror()
+    told = compare.differences(
+        plan,
+        found.entries,
+        excused=[violation.entry for violation in violations],
+        same_major=shown.major == workshop.held.target.major,
+    )
+    if told:
+        raise _Astray(f"its schema did not become the primary's ({'; '.join(told[:3])})")
+    return found
+
+
+def _vacuum(workshop: Workshop, loaded: Loaded) -> None:
+    def task(sessions: Sessions, tables: Load) -> None:
+        restore.vacuum(sessions[0], tables, loaded.plan.search_path)
+
+    views = loaded.plan.materialized_views if loaded.touched else ()
     with workshop.phase("vacuum", "Vacuum and analyse the copy"):
-        workshop.crew("vacuum", task).work(copying.loads([*plan.tables, *plan.materialized_views]))
+        workshop.crew("vacuum", task).work(loads([*loaded.touched, *views]))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read of the primary. ``lasting``: all that the snapshot saw is on its disk."""
+
+    source: Source
+    plan: Plan
+    violations: Sequence[Violation]
+    seed: Seed
+    lasting: bool
+
+
+def _baseline(
+    workshop: Workshop,
+    known: Baseline | None,
+    way: Strategy,
+    loaded: Loaded,
+    proof: Proof,
+    read: _Read,
+) -> Baseline:
+    """Return what the next run is to remember of the mirror that was just proved."""
+    shown, plan = read.source, read.plan
+    anew = way.used == strategy.REBUILD or known is None
+    return Baseline(
+        rebuilt_at=workshop.run.clock() if anew or known is None else known.rebuilt_at,
+        client=workshop.client.version,
+        locale=_written(shown.inventory.locale),
+        locale_note=loaded.locale_note,
+        definitions=memory.definitions(
+            (entry for entry in plan.kept() if compare.counts(entry)),
+            (entry for entry in proof.schema.entries if compare.counts(entry)),
+        ),
+        violated=frozenset(violation.entry.identity for violation in read.violations),
+        horizon=shown.moment.horizon if read.lasting else None,
+        seed=(read.seed.first, read.seed.second),
+        contents={
+            one.table.label: Content(
+                one.source.rows, one.source.digest, one.source.method.value, one.table.file
+            )
+            for one in proof.tables
+        },
+        full_bytes=_full_bytes(known, loaded),
+    )
+
+
+def _full_bytes(known: Baseline | None, loaded: Loaded) -> dict[str, int]:
+    """Return what a whole copy of each table sends: as it was last seen, grown with its rows since."""
+    found = {}
+    before = {} if known is None else known.full_bytes
+    for one in loaded.moved:
+        whole = one.state in (moved.REWRITTEN, moved.NEW)
+        size = one.bytes if whole else before.get(one.label, 0)
+        found[one.label] = size if whole or not one.rows_before else size * one.rows // one.rows_before
+    return found
 
 
 def _compared(workshop: Workshop, facts: Inventory) -> list[str]:

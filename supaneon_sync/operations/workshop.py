@@ -26,6 +26,10 @@ _MOST_LOCKS = 2000
 """A server's table of locks has room for about 6,400 with the usual settings; pg_dump needs as many."""
 
 
+_ADDING_UP = "96MB"
+"""What a session may hold in memory while it adds up the blocks of a table."""
+
+
 class Workshop:
     """The primary and the held mirror, with what it takes to work between them."""
 
@@ -45,19 +49,26 @@ class Workshop:
     def __exit__(self, *_: object) -> None:
         self._kept_open.close()
 
-    def hold_still(self, tables: Sequence[Relation]) -> None:
+    def hold_still(self, tables: Sequence[Relation]) -> Callable[[], None]:
         """Keep everybody from writing to the copied tables until the workshop is left.
 
         What is proved from here on is what a branch will be cut from: that nobody else writes to the
         mirror is a rule, and this enforces it for rows. Beyond `_MOST_LOCKS` tables the rule stands alone.
+        Returns what lets go of them sooner.
         """
         if not tables or len(tables) > _MOST_LOCKS:
-            return
+            return lambda: None
         holder = self._kept_open.enter_context(self.on_mirror("hold still"))
+        self._kept_open.callback(self.held.keeper.drop, holder)
         holder.execute("BEGIN")
         mirror.forbid_writing(holder, tables)
         self.held.keeper.add(holder)
-        self._kept_open.callback(self.held.keeper.drop, holder)
+
+        def let_go() -> None:
+            self.held.keeper.drop(holder)
+            holder.close()
+
+        return let_go
 
     @contextmanager
     def phase(self, name: str, title: str = "") -> Iterator[None]:
@@ -113,6 +124,19 @@ class Workshop:
         crew = Crew(self.settings.jobs, self._pair, task, self.run.stop, again)
         crew.told = self.run.progress.warning
         return crew
+
+    def comparers(self, task: Callable[[Sessions, Item], Result]) -> Crew[Item, Result]:
+        """Return workers with a session on either side each, which add up what they read in memory."""
+        crew = Crew(self.settings.jobs, self._comparer, task, self.run.stop, lambda _, __: None)
+        crew.told = self.run.progress.warning
+        return crew
+
+    @contextmanager
+    def _comparer(self) -> Iterator[Sessions]:
+        with self._pair() as sessions:
+            for one in sessions:
+                one.execute(f"SET work_mem = '{_ADDING_UP}'")
+            yield sessions
 
     @contextmanager
     def _single(self, purpose: str) -> Iterator[Sessions]:

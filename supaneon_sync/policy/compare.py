@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from supaneon_sync.policy.entries import Entry
+from supaneon_sync.policy.entries import Entry, Identity
 from supaneon_sync.policy.facts import Grant
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.policy.platform import NEVER, ROWS, SESSION
 
-_Identity = tuple[str, str, str]
 _NOT_COMPARED = SESSION | ROWS | {"ACL", *(kind for kind in NEVER if kind == "DEFAULT ACL")}
 _HOLDS_QUERIES = frozenset(("FUNCTION", "MATERIALIZED VIEW", "POLICY", "PROCEDURE", "RULE", "VIEW"))
 """Kinds whose text may hold a query, which a server of another major may word differently for the same
@@ -33,8 +33,8 @@ def differences(
     below nought).
     """
     spared, extra = _spared(plan, excused)
-    wanted = {entry.identity: entry for entry in plan.kept() if not _ignored(entry)}
-    found = {entry.identity: entry for entry in copy if not _ignored(entry)}
+    wanted = {entry.identity: entry for entry in plan.kept() if counts(entry)}
+    found = {entry.identity: entry for entry in copy if counts(entry)}
     lasting = {routine.object for routine in plan.routines if routine.lasting}
     told = [f"{_name(i)} is missing on the copy" for i in wanted if i not in found and i not in spared]
     told += [
@@ -56,7 +56,7 @@ def differences(
     return tuple(sorted(told))
 
 
-def _spared(plan: Plan, excused: Iterable[Entry]) -> tuple[set[_Identity], set[_Identity]]:
+def _spared(plan: Plan, excused: Iterable[Entry]) -> tuple[set[Identity], set[Identity]]:
     """Return what may look otherwise on the copy or be missing, and what may be there beside the plan."""
     by_id = {decision.entry.dump_id: decision.entry.identity for decision in plan.decisions}
     spared, extra = set(), set()
@@ -68,41 +68,54 @@ def _spared(plan: Plan, excused: Iterable[Entry]) -> tuple[set[_Identity], set[_
     return spared, extra
 
 
+@dataclass(frozen=True, order=True)
+class Privilege:
+    """One privilege that one grantee ('' is PUBLIC) holds on one object."""
+
+    target: str
+    grantee: str
+    name: str
+    grantable: bool
+
+    @property
+    def label(self) -> str:
+        """The privilege in words."""
+        option = " with grant option" if self.grantable else ""
+        return f"{self.name} on {self.target} for {self.grantee or 'PUBLIC'}{option}"
+
+
 def grant_differences(plan: Plan, found: Iterable[Grant]) -> tuple[str, ...]:
     """Return a sentence for each privilege that a role of the plan, or PUBLIC, has too little or too much."""
-    roles = {role.name for role in plan.roles} | {""}
-    wanted, there = _held(plan.grants, roles), _held(found, roles)
+    roles = [role.name for role in plan.roles]
+    wanted, there = held(plan.grants, roles), held(found, roles)
     return tuple(
         sorted(
-            [f"{_privilege(one)} is missing on the copy" for one in wanted - there]
-            + [f"{_privilege(one)} is held on the copy but not on the primary" for one in there - wanted]
+            [f"{one.label} is missing on the copy" for one in wanted - there]
+            + [f"{one.label} is held on the copy but not on the primary" for one in there - wanted]
         )
     )
 
 
-def _held(grants: Iterable[Grant], roles: set[str]) -> set[tuple[str, str, str, bool]]:
+def held(grants: Iterable[Grant], roles: Iterable[str]) -> set[Privilege]:
+    """Return the privileges that these roles, and PUBLIC, hold by these grants."""
+    counted = {"", *roles}
     return {
-        (grant.target, grant.grantee, privilege, grant.grantable)
+        Privilege(grant.target, grant.grantee, privilege, grant.grantable)
         for grant in grants
         for privilege in grant.privileges
-        if grant.grantee in roles
+        if grant.grantee in counted
     }
 
 
-def _privilege(held: tuple[str, str, str, bool]) -> str:
-    target, grantee, privilege, grantable = held
-    option = " with grant option" if grantable else ""
-    return f"{privilege} on {target} for {grantee or 'PUBLIC'}{option}"
-
-
-def _ignored(entry: Entry) -> bool:
-    return (
+def counts(entry: Entry) -> bool:
+    """Say whether an entry is part of what two schemas have to have in common."""
+    return not (
         entry.kind in _NOT_COMPARED
         or (entry.kind == "SCHEMA" and entry.tag == "public")
         or (entry.kind == "COMMENT" and entry.tag.startswith("EXTENSION "))
     )
 
 
-def _name(identity: tuple[str, str, str]) -> str:
+def _name(identity: Identity) -> str:
     kind, schema, tag = identity
     return f"{kind.lower()} {schema}.{tag}" if schema else f"{kind.lower()} {tag}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+Identity = tuple[str, str, str]
+"""What names an object in any dump of the same database: kind, schema, tag."""
+
 
 class Section(IntEnum):
     """When pg_restore would restore an entry (PostgreSQL's ``teSection``)."""
@@ -17,8 +20,9 @@ class Section(IntEnum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One TOC entry. ``catalog`` and ``oid`` name the object in the primary's catalogs (0: none);
-    ``needs`` are the dump ids it depends on."""
+    """One TOC entry. ``catalog`` and ``oid`` name the object in the dumped server's catalogs (0: none);
+    ``needs`` are the dump ids it depends on, ``drop`` the statement that takes it away ('' where it has
+    none of its own)."""
 
     dump_id: int
     catalog: int
@@ -32,10 +36,11 @@ class Entry:
     access_method: str = ""
     copy_statement: str = ""
     needs: frozenset[int] = frozenset()
+    drop: str = ""
 
     @property
-    def identity(self) -> tuple[str, str, str]:
-        """What names the object in any dump of the same database: kind, schema, tag."""
+    def identity(self) -> Identity:
+        """What names the object in any dump of the same database."""
         return (self.kind, self.schema, self.tag)
 
     @property

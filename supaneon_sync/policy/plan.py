@@ -81,7 +81,8 @@ class Plan:
 
     ``checks`` are made after the rows; ``routines`` get the application's search_path while the copy is
     made. ``large_objects`` says whether there are any to bring, ``degraded`` in what way the copy will be
-    less than the primary; ``unbound`` is what roles lose that bypass row security there.
+    less than the primary; ``unbound`` is what roles lose that bypass row security there. ``chosen`` limits
+    what is made to the entries of these dump ids (None: all), where the rest stands already.
     """
 
     decisions: tuple[Decision, ...]
@@ -100,11 +101,17 @@ class Plan:
     unbound: str = ""
     degraded: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()
+    chosen: frozenset[int] | None = None
 
     def kept(self, *sections: Section) -> tuple[Entry, ...]:
-        """Return the entries that are run on the copy, in the archive's order."""
+        """Return the entries that make up the copy, in the archive's order."""
         wanted = sections or tuple(Section)
         return tuple(d.made for d in self.decisions if d.made is not None and d.made.section in wanted)
+
+    def to_make(self, *sections: Section) -> tuple[Entry, ...]:
+        """Return the entries that are to be run on the mirror, in the archive's order."""
+        kept = self.kept(*sections)
+        return kept if self.chosen is None else tuple(e for e in kept if e.dump_id in self.chosen)
 
     def told(self) -> tuple[Decision, ...]:
         """Return the decisions that a reader has to know."""

@@ -97,7 +97,7 @@ class _Reader:
         tag, kind = self._text() or "", self._text() or ""
         section = Section(self._integer())
         definition = self._text() or ""
-        self._text()
+        drop = self._text() or ""
         copy_statement = self._text() or ""
         schema = self._text() or ""
         self._text()
@@ -123,6 +123,7 @@ class _Reader:
             access_method=access_method,
             copy_statement=copy_statement,
             needs=frozenset(needs),
+            drop=drop,
         )
 
     def _bytes(self, count: int) -> bytes:

@@ -33,7 +33,7 @@ def entries(plan: Plan) -> tuple[Entry, ...]:
     tables = _tables(plan)
     return tuple(
         entry
-        for entry in plan.kept(Section.POST_DATA)
+        for entry in plan.to_make(Section.POST_DATA)
         if entry.kind in _KINDS and entry.needs & tables.keys()
     )
 

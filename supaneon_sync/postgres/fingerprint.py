@@ -23,7 +23,7 @@ from enum import StrEnum
 
 from psycopg2 import sql
 
-from supaneon_sync.policy.facts import Relation
+from supaneon_sync.policy.facts import Column, Relation
 from supaneon_sync.postgres.session import Session
 
 _WORD = 2**64
@@ -69,6 +69,7 @@ class StreamDigest:
         self._rows = 0
         self._sum = 0
         self._rest = b""
+        self.volume = 0
 
     def write(self, chunk: bytes) -> int:
         """Take the next bytes; a line break ends a row, since COPY escapes all others."""
@@ -77,6 +78,7 @@ class StreamDigest:
             digest = hashlib.blake2b(line, digest_size=16, key=self._key).digest()
             self._sum += int.from_bytes(digest, "big")
         self._rows += len(lines)
+        self.volume += len(chunk)
         return len(chunk)
 
     def fingerprint(self) -> Fingerprint:
@@ -102,8 +104,12 @@ _MODIFIER = re.compile(r"\(\d+(?:,-?\d+)?\)")
 
 def portable(table: Relation) -> bool:
     """Say whether the table's rows mean the same everywhere in binary, and there is a column at all."""
-    kinds = [_MODIFIER.sub("", column.type).removesuffix("[]") for column in table.columns]
-    return bool(written(table)) and all(kind in _PORTABLE for kind in kinds)
+    return bool(written(table)) and all(map(is_portable, table.columns))
+
+
+def is_portable(column: Column) -> bool:
+    """Say whether the column's values mean the same everywhere in binary."""
+    return _MODIFIER.sub("", column.type).removesuffix("[]") in _PORTABLE
 
 
 def method_for(table: Relation) -> Method:
@@ -149,6 +155,49 @@ def statement(table: Relation, seed: Seed, method: Method = Method.SERVER) -> sq
         row=sql.SQL(", ").join(map(sql.Identifier, hashed_columns(table))),
         table=sql.Identifier(table.schema, table.name),
     )
+
+
+_TEXT_ROWS = """(
+SELECT t.*, hashtextextended(t.line, {first}) AS one, hashtextextended(t.line, {second}) AS two
+FROM (SELECT textin(record_out(ROW({row}))) COLLATE "C" AS line, {beside}
+      FROM ONLY {table} AS rows WHERE {where} OFFSET 0) AS t) AS hashed"""
+_BINARY_ROWS = """(
+SELECT t.*, hash_record_extended(ROW(t.line), {first}) AS one,
+       hash_record_extended(ROW(t.line), {second}) AS two
+FROM (SELECT record_send(ROW({row})) AS line, {beside}
+      FROM ONLY {table} AS rows WHERE {where} OFFSET 0) AS t) AS hashed"""
+
+
+def hashed_rows(
+    table: Relation,
+    seed: Seed,
+    beside: sql.Composable,
+    where: sql.Composable,
+) -> sql.Composed:
+    """Return an item for FROM: the table's rows as the two hashes that its fingerprint adds up.
+
+    They are called ``one`` and ``two``; ``beside`` are further columns, each with a name, and ``where``
+    limits the rows before anything of them is hashed.
+    """
+    text = _BINARY_ROWS if method_for(table) is Method.BINARY else _TEXT_ROWS
+    return sql.SQL(text).format(
+        first=sql.Literal(seed.first),
+        second=sql.Literal(seed.second),
+        row=sql.SQL(", ").join(map(sql.Identifier, hashed_columns(table))),
+        beside=beside,
+        table=sql.Identifier(table.schema, table.name),
+        where=where,
+    )
+
+
+def from_sums(rows: int, first: int, second: int, method: Method) -> Fingerprint:
+    """Return the fingerprint of rows whose hashes add up to these sums."""
+    return Fingerprint(rows, f"{first % _WORD:016x}{second % _WORD:016x}", method)
+
+
+def sums_of(one: Fingerprint) -> tuple[int, int]:
+    """Return the sums that a fingerprint was made of, as far as it keeps them."""
+    return int(one.digest[:16], 16), int(one.digest[16:], 16)
 
 
 def copy_out(table: Relation, *, binary: bool = False) -> sql.Composed:
@@ -198,6 +247,5 @@ def fingerprints(
             for position in part
         )
         for position, rows, first, second in session.query(union):
-            digest_text = f"{int(first) % _WORD:016x}{int(second) % _WORD:016x}"
-            found[position] = Fingerprint(rows, digest_text, wanted[position][1])
+            found[position] = from_sums(rows, int(first), int(second), wanted[position][1])
     return tuple(found[position] for position in range(len(wanted)))

@@ -29,6 +29,11 @@ CREATE TABLE IF NOT EXISTS supaneon.ledger (
   at timestamptz NOT NULL, kind text NOT NULL, subject text NOT NULL, verdict text NOT NULL,
   details jsonb NOT NULL DEFAULT '{}');
 """
+_BASELINE = """
+CREATE TABLE IF NOT EXISTS supaneon.baseline (
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+  body bytea NOT NULL, written_at timestamptz NOT NULL);
+"""
 _OTHERS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE usename = current_user AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -127,6 +132,23 @@ class House:
             (digest, body, now),
         )
 
+    def baseline(self) -> bytes | None:
+        """Return what was remembered of the mirror when it was last proved, None where nothing was."""
+        if self.session.value("SELECT to_regclass('supaneon.baseline')") is None:
+            return None
+        rows = self.session.query("SELECT body FROM supaneon.baseline")
+        return bytes(rows[0][0]) if rows else None
+
+    def write_baseline(self, body: bytes, now: datetime) -> None:
+        """Remember the mirror as it has just been proved."""
+        self.session.execute(_BASELINE)
+        self.session.execute(
+            "INSERT INTO supaneon.baseline (body, written_at) VALUES (%s, %s)"
+            " ON CONFLICT (singleton) DO UPDATE"
+            " SET (body, written_at) = (EXCLUDED.body, EXCLUDED.written_at)",
+            (body, now),
+        )
+
     def record(self, row: LedgerRow) -> None:
         """Append a row to the ledger."""
         self.session.execute(
@@ -152,6 +174,10 @@ class House:
     def timeline(self) -> str:
         """Return Neon's id of the branch's own history, '' on a server that is not Neon's."""
         return str(self.session.value("SELECT coalesce(current_setting('neon.timeline_id', true), '')"))
+
+    def position(self) -> int:
+        """Return how many bytes of WAL the server has ever written."""
+        return int(self.session.value("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"))
 
     def flushed_lsn(self) -> str:
         """Return the LSN up to which everything committed is safe: where a branch may be cut."""

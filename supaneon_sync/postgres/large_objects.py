@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg2 import sql
 
@@ -51,10 +52,72 @@ def transfer(source: Session, target: Session, group: Group, snapshot: Snapshot)
         for oid, comment in group.objects:
             carried.append(_carry(source, target, oid))
             if comment is not None:
-                target.execute(
-                    sql.SQL("COMMENT ON LARGE OBJECT {} IS {}").format(sql.Literal(oid), sql.Literal(comment))
-                )
+                _comment(target, oid, comment)
     return tuple(carried)
+
+
+_SERVED = 64 * 1024 * 1024
+"""Bytes up to which a server digests a large object by itself."""
+_DIGESTS = """
+SELECT s.oid, s.size, CASE WHEN s.size <= {most} THEN encode(sha256(lo_get(s.oid)), 'hex') END
+FROM (SELECT o.oid, lo_lseek64(lo_open(o.oid, 262144), 0, 2) AS size
+      FROM unnest({oids}::oid[]) AS o (oid) OFFSET 0) AS s
+"""
+
+
+def comments(session: Session) -> dict[int, str | None]:
+    """Return every large object of the database the session is on, with its comment."""
+    return dict(_pair(row) for row in session.query(_LIST))
+
+
+def _pair(row: Sequence[Any]) -> tuple[int, str | None]:
+    return row[0], row[1]
+
+
+def bring(
+    sessions: tuple[Session, Session], group: Group, snapshot: Snapshot, there: Mapping[int, str | None]
+) -> tuple[LargeObject, ...]:
+    """Make a group of large objects on the copy what the snapshot shows, fetching those that differ alone.
+
+    ``there`` are the copy's own, with their comments. Raises as `transfer` does.
+    """
+    source, target = sessions
+    oids = [oid for oid, _ in group.objects]
+    with joined(source, snapshot), target.transaction():
+        wanted = _digests(source, oids)
+        found = {one.oid: one for one in _digests(target, [oid for oid in oids if oid in there])}
+        brought = []
+        for (oid, comment), one in zip(group.objects, wanted, strict=True):
+            same = found.get(oid) == one
+            if not same and oid in there:
+                target.query("SELECT lo_unlink(%s)", (oid,))
+            brought.append(one if same else _carry(source, target, oid))
+            if comment != (there.get(oid) if same else None):
+                _comment(target, oid, comment)
+    return tuple(brought)
+
+
+def remove(target: Session, oids: Iterable[int]) -> None:
+    """Take large objects away that the primary does not have."""
+    gone = list(oids)
+    if gone:
+        target.query("SELECT count(lo_unlink(o.oid)) FROM unnest(%s::oid[]) AS o (oid)", (gone,))
+
+
+def _digests(session: Session, oids: Sequence[int]) -> tuple[LargeObject, ...]:
+    """Return size and digest of each, in the order given; large ones are read through."""
+    if not oids:
+        return ()
+    statement = sql.SQL(_DIGESTS).format(most=sql.Literal(_SERVED), oids=sql.Literal(list(oids)))
+    try:
+        told = {oid: (size, digest) for oid, size, digest in session.query(statement)}
+    except PrimaryError as error:
+        raise _unreadable(error, "One of them") from None
+    found: list[LargeObject] = []
+    for oid in oids:
+        size, digest = told[oid]
+        found += [LargeObject(oid, size, digest)] if digest else measure(session, [oid])
+    return tuple(found)
 
 
 def measure(session: Session, oids: Sequence[int]) -> tuple[LargeObject, ...]:
@@ -82,6 +145,21 @@ def summary(objects: Sequence[LargeObject]) -> dict[str, object]:
         "bytes": sum(one.size for one in objects),
         "digest": hashlib.sha256(lines.encode()).hexdigest(),
     }
+
+
+def _comment(target: Session, oid: int, comment: str | None) -> None:
+    words = sql.SQL("COMMENT ON LARGE OBJECT {} IS {}")
+    target.execute(words.format(sql.Literal(oid), sql.Literal(comment)))
+
+
+def _unreadable(error: PrimaryError, which: str) -> PrimaryError:
+    if error.evidence.get("sqlstate") != "42501":
+        return error
+    return PrimaryError(
+        f"{which} of the primary's large objects cannot be read.",
+        remedy="As its owner: GRANT SELECT ON LARGE OBJECT … TO the backup's role"
+        " (pg_read_all_data does not cover large objects).",
+    ).with_evidence(error.evidence)
 
 
 def _carry(source: Session, target: Session, oid: int) -> LargeObject:

@@ -66,10 +66,27 @@ def make_anew(session: Session, database: str, locale: Locale, search_path: str)
             f"The target does not offer the primary's locale ({locale.collate}); the copy sorts text by the"
             " target's default. Its indexes are built for that; only the order of text may differ."
         )
+    use_path(session, database, search_path)
+    return difference
+
+
+def use_path(session: Session, database: str, search_path: str) -> None:
+    """Store the search_path that sessions on the database begin with; it is as the server stores it."""
     with session.transaction():
         session.query("SELECT set_config('search_path', %s, true)", (search_path,))
-        session.execute(sql.SQL("ALTER DATABASE {} SET search_path FROM CURRENT").format(name))
-    return difference
+        words = sql.SQL("ALTER DATABASE {} SET search_path FROM CURRENT")
+        session.execute(words.format(sql.Identifier(database)))
+
+
+def filled(session: Session, tables: Sequence[Relation]) -> list[Relation]:
+    """Return those of the tables that have a row of their own."""
+    there = [
+        session.value(
+            sql.SQL("SELECT EXISTS (SELECT FROM ONLY {})").format(sql.Identifier(table.schema, table.name))
+        )
+        for table in tables
+    ]
+    return [table for table, some in zip(tables, there, strict=True) if some]
 
 
 def _drop(session: Session, name: sql.Identifier) -> None:
@@ -101,13 +118,7 @@ def has_database(session: Session, name: str) -> bool:
 
 def unexpected_rows(session: Session, tables: Sequence[Relation]) -> list[str]:
     """Return a sentence for each table that should have come without rows and has some."""
-    return [
-        f"{table.label} should be empty on the copy and is not"
-        for table in tables
-        if session.value(
-            sql.SQL("SELECT EXISTS (SELECT FROM ONLY {})").format(sql.Identifier(table.schema, table.name))
-        )
-    ]
+    return [f"{table.label} should be empty on the copy and is not" for table in filled(session, tables)]
 
 
 def version_differences(session: Session, facts: Inventory) -> list[str]:

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from psycopg2 import sql
 
 from supaneon_sync.errors import NeonError, SupaneonError
+from supaneon_sync.policy import compare
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Check, Grant, Relation
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.policy.portability import APPLICATION_PATH
-from supaneon_sync.postgres import building, deferring, foreign_keys
+from supaneon_sync.postgres import building, deferring, foreign_keys, inventory
 from supaneon_sync.postgres.crew import Crew
 from supaneon_sync.postgres.foreign_keys import Validation
 from supaneon_sync.postgres.session import Session
@@ -49,8 +50,13 @@ def run_entries(session: Session, entries: Sequence[Entry]) -> None:
     Raises NeonError that names the entry whose definition was refused.
     """
     with session.transaction():
-        for start in range(0, len(entries), _BATCH):
-            _run_batch(session, entries[start : start + _BATCH])
+        run_inside(session, entries)
+
+
+def run_inside(session: Session, entries: Sequence[Entry]) -> None:
+    """Run the entries' definitions in the transaction that is open. Raises as `run_entries` does."""
+    for start in range(0, len(entries), _BATCH):
+        _run_batch(session, entries[start : start + _BATCH])
 
 
 def _run_batch(session: Session, entries: Sequence[Entry]) -> None:
@@ -73,7 +79,7 @@ def finish(
     ``built`` are the violations met while building indexes. Returns all that the primary's own rows
     contradict. Raises NeonError for any other refusal.
     """
-    entries = plan.kept(Section.POST_DATA)
+    entries = plan.to_make(Section.POST_DATA)
     indexes = {entry.dump_id for entry in building.entries(plan)}
     violations = list(built)
     missing = {violation.entry.dump_id for violation in violations}
@@ -102,6 +108,11 @@ def grant(session: Session, grants: Sequence[Grant]) -> None:
 
     Targets and columns come quoted (``%I``) from the primary's server.
     """
+    with session.transaction():
+        _grant(session, grants)
+
+
+def _grant(session: Session, grants: Sequence[Grant]) -> None:
     statements: list[sql.Composable] = []
     for one in grants:
         if not one.grantee:
@@ -116,9 +127,22 @@ def grant(session: Session, grants: Sequence[Grant]) -> None:
             )
             option = sql.SQL(" WITH GRANT OPTION" if one.grantable else "")
             statements.append(sql.Composed([*words, sql.SQL(" TO "), who, option]))
+    for start in range(0, len(statements), _BATCH * 4):
+        session.execute(sql.SQL(";\n").join(statements[start : start + _BATCH * 4]))
+
+
+def regrant(session: Session, plan: Plan) -> None:
+    """Put right what the copy's roles and PUBLIC hold where it is not what they hold on the primary."""
+    roles = [role.name for role in plan.roles]
+    wanted, found = compare.held(plan.grants, roles), compare.held(inventory.grants(session), roles)
+    targets = {privilege.target for privilege in wanted ^ found}
+    if not targets:
+        return
+    names = sql.SQL(", ").join([*map(sql.Identifier, roles), sql.SQL("PUBLIC")])
     with session.transaction():
-        for start in range(0, len(statements), _BATCH * 4):
-            session.execute(sql.SQL(";\n").join(statements[start : start + _BATCH * 4]))
+        for target in sorted(targets):
+            session.execute(sql.SQL("REVOKE ALL ON ") + sql.SQL(target) + sql.SQL(" FROM {}").format(names))
+        _grant(session, [one for one in plan.grants if one.target in targets])
 
 
 def put_checks_back(session: Session, plan: Plan) -> tuple[Violation, ...]:

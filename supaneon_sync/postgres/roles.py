@@ -73,6 +73,17 @@ def differences(session: Session, roles: Sequence[NewRole]) -> list[str]:
     return told
 
 
+def forget_settings(session: Session, database: str, roles: Sequence[NewRole]) -> None:
+    """Forget every setting that is stored for the database, and for these roles in it."""
+    name = sql.Identifier(database)
+    statements = [sql.SQL("ALTER DATABASE {} RESET ALL").format(name)]
+    statements += [
+        sql.SQL("ALTER ROLE {} IN DATABASE {} RESET ALL").format(sql.Identifier(role.name), name)
+        for role in roles
+    ]
+    session.execute(sql.SQL("; ").join(statements))
+
+
 def store_settings(session: Session, database: str, settings: Iterable[StoredSetting]) -> tuple[str, ...]:
     """Store the settings on the copy as they are on the primary; return the names that the target refuses.
 

@@ -23,10 +23,10 @@ class Violation:
 
 
 @contextmanager
-def naming(entry: Entry) -> Iterator[None]:
-    """Put the entry's kind and name before the server's refusal."""
+def naming(entry: Entry, what: str = "made on") -> Iterator[None]:
+    """Put the entry's kind and name, and what could not be done, before the server's refusal."""
     try:
         yield
     except SupaneonError as error:
-        named = f"{entry.kind.lower()} {entry.name} could not be made on the copy: {error.message}"
+        named = f"{entry.kind.lower()} {entry.name} could not be {what} the copy: {error.message}"
         raise type(error)(named, remedy=error.remedy).with_evidence(error.evidence) from None

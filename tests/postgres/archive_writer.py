@@ -28,7 +28,9 @@ class Writer:
     def _entry(self, entry: Entry) -> bytes:
         texts = (str(entry.catalog), str(entry.oid), entry.tag, entry.kind)
         content = self._integer(entry.dump_id) + self._integer(0) + b"".join(map(self._text, texts))
-        content += self._integer(entry.section) + self._text(entry.definition) + self._text("DROP …")
+        content += (
+            self._integer(entry.section) + self._text(entry.definition) + self._text(entry.drop or None)
+        )
         content += self._text(entry.copy_statement or None) + self._text(entry.schema or None)
         content += self._text(None) + self._text(entry.access_method or None)
         if self._version >= (1, 16):

@@ -174,6 +174,7 @@ entries = st.builds(
     access_method=texts,
     copy_statement=texts,
     needs=st.frozensets(st.integers(1, 2**31 - 1), max_size=4),
+    drop=texts,
 )
 
 

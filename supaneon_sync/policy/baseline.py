@@ -1,0 +1,144 @@
+"""What is remembered of the mirror between two runs: how it was made, so that the next can go on from it.
+
+Every object of the schema is remembered by two digests: of its definition on the primary when it was made,
+and of what the mirror's own pg_dump said when it was proved. The first tells what has changed on the
+primary since; the second what somebody, or a run that was killed, has changed on the mirror. It is a
+memory of what was proved, never a proof: whatever it says, the next backup is proved by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from supaneon_sync.policy.entries import Entry, Identity
+
+FORMAT = 1
+"""Version of the document. Another one is as good as none: the mirror is rebuilt."""
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """A snapshot of the primary as a later one can refer to it.
+
+    ``run`` names the unbroken run of the server, ``oldest`` the oldest transaction that was open then.
+    """
+
+    run: str
+    oldest: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a table held when it was proved: rows, the two sums of their hashes, how they were hashed.
+
+    ``file`` is the file of the primary that it was read from: another one may hold anything.
+    """
+
+    rows: int
+    digest: str
+    method: str
+    file: int
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One object's digests: as the primary defines it, and as the mirror does."""
+
+    primary: str
+    mirror: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The mirror as the last proof left it.
+
+    ``rebuilt_at`` is when it was last made from nothing; ``client`` and ``locale`` are what its schema was
+    read with and made for, ``locale_note`` what of that the target did not offer. ``violated``: the objects
+    that could not be made as planned and are tried again. ``contents``, under ``seed``, and ``full_bytes``
+    (what a whole copy of a table sends) are by a table's label; ``horizon`` is the snapshot of all that.
+    """
+
+    rebuilt_at: datetime
+    client: str
+    locale: str
+    locale_note: str
+    definitions: Mapping[Identity, Definition]
+    violated: frozenset[Identity] = frozenset()
+    horizon: Horizon | None = None
+    seed: tuple[int, int] = (0, 0)
+    contents: Mapping[str, Content] = field(default_factory=dict)
+    full_bytes: Mapping[str, int] = field(default_factory=dict)
+
+
+def digests(entries: Iterable[Entry]) -> dict[Identity, str]:
+    """Return a digest of the definitions under each identity (several objects may share one)."""
+    texts: defaultdict[Identity, list[str]] = defaultdict(list)
+    for entry in entries:
+        texts[entry.identity].append(entry.definition)
+    return {identity: _digest(found) for identity, found in texts.items()}
+
+
+def _digest(texts: list[str]) -> str:
+    return hashlib.sha256("\0".join(sorted(texts)).encode()).hexdigest()[:32]
+
+
+def definitions(planned: Iterable[Entry], found: Iterable[Entry]) -> dict[Identity, Definition]:
+    """Return the digests of what was planned and of what stands there, by identity."""
+    primary, mirror = digests(planned), digests(found)
+    return {
+        one: Definition(primary.get(one, ""), mirror.get(one, "")) for one in primary.keys() | mirror.keys()
+    }
+
+
+def pack(baseline: Baseline) -> bytes:
+    """Return the baseline as it is stored: JSON, compressed."""
+    document = {
+        "format": FORMAT,
+        "rebuilt_at": baseline.rebuilt_at.isoformat(),
+        "client": baseline.client,
+        "locale": baseline.locale,
+        "locale_note": baseline.locale_note,
+        "definitions": [
+            [*one, text.primary, text.mirror] for one, text in sorted(baseline.definitions.items())
+        ],
+        "violated": sorted(baseline.violated),
+        "horizon": None if baseline.horizon is None else [baseline.horizon.run, baseline.horizon.oldest],
+        "seed": list(baseline.seed),
+        "contents": {
+            label: [one.rows, one.digest, one.method, one.file] for label, one in baseline.contents.items()
+        },
+        "full_bytes": dict(baseline.full_bytes),
+    }
+    return zlib.compress(json.dumps(document, separators=(",", ":")).encode())
+
+
+def unpack(body: bytes) -> Baseline | None:
+    """Return what `pack` made, None for anything that this version does not know."""
+    try:
+        document: dict[str, Any] = json.loads(zlib.decompress(body))
+        if document["format"] != FORMAT:
+            return None
+        return Baseline(
+            rebuilt_at=datetime.fromisoformat(document["rebuilt_at"]),
+            client=document["client"],
+            locale=document["locale"],
+            locale_note=document["locale_note"],
+            definitions={
+                (kind, schema, tag): Definition(primary, mirror)
+                for kind, schema, tag, primary, mirror in document["definitions"]
+            },
+            violated=frozenset((kind, schema, tag) for kind, schema, tag in document["violated"]),
+            horizon=None if document["horizon"] is None else Horizon(*document["horizon"]),
+            seed=(document["seed"][0], document["seed"][1]),
+            contents={label: Content(*one) for label, one in document["contents"].items()},
+            full_bytes=document["full_bytes"],
+        )
+    except (zlib.error, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,99 @@
+"""What the primary's own row versions say of the time since the last proof: what is new, what went.
+
+PostgreSQL never changes a row in place: every version carries the number of the transaction that wrote it.
+So of two snapshots of one unbroken history: rows whose number is older than every transaction that was still
+open at the first snapshot were seen by it already, and what is not among them is new. If none is new and as
+many rows are there, they are the same rows. This holds within one run of the server alone (after a restore
+numbers may be given out again), for tables of PostgreSQL's own heap, in the same file.
+
+Source: PostgreSQL documentation, "Routine Vacuuming" (transaction ids and wraparound) and "System Columns".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg2 import sql
+
+from supaneon_sync.policy.baseline import Horizon
+from supaneon_sync.policy.facts import Relation
+from supaneon_sync.postgres.session import Session
+
+_NOW = """
+SELECT pg_postmaster_start_time()::text || ' ' || d.oid, pg_snapshot_xmin(pg_current_snapshot())::text::int8,
+       pg_snapshot_xmax(pg_current_snapshot())::text::int8,
+       CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn()::text END
+FROM pg_database d WHERE d.datname = current_database()
+"""
+_HEAPS = "SELECT oid FROM pg_class WHERE relam = 2 AND relkind = 'r'"
+_FLUSHED = """
+SELECT NOT pg_is_in_recovery() AND pg_current_wal_flush_lsn() >= %s::pg_lsn
+   AND pg_postmaster_start_time()::text || ' ' || d.oid = %s
+FROM pg_database d WHERE d.datname = current_database()
+"""
+_COUNTABLE = 2**30
+"""How many transactions apart two snapshots may be: numbers come round, and are compared by half."""
+_TOGETHER = 50
+NEW, OLD = "<=", ">"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The snapshot's place in the primary's history.
+
+    ``run`` names the unbroken run of the server and the database, ``oldest`` the oldest transaction that was
+    open then, ``next`` the first that had not begun; ``position`` is the end of the WAL ('' on a replica,
+    whose history cannot be followed). ``heaps``: the tables that PostgreSQL's own heap keeps.
+    """
+
+    run: str
+    oldest: int
+    next: int
+    position: str
+    heaps: frozenset[int]
+
+    def since(self, then: Horizon | None) -> Horizon | None:
+        """Return the horizon of an earlier snapshot if this one stands in the same unbroken history."""
+        same = then is not None and self.position and then.run == self.run
+        return then if same and then is not None and 0 <= self.next - then.oldest < _COUNTABLE else None
+
+    @property
+    def horizon(self) -> Horizon | None:
+        """What a later run needs to know of this moment, None where nothing can be built on it."""
+        return Horizon(self.run, self.oldest) if self.position else None
+
+
+def moment(session: Session) -> Moment:
+    """Return where the session's transaction stands."""
+    run, oldest, following, position = session.one(_NOW)
+    heaps = frozenset(row[0] for row in session.query(_HEAPS))
+    return Moment(run, oldest, following, position or "", heaps)
+
+
+def is_lasting(session: Session, then: Moment) -> bool:
+    """Say whether everything that the moment saw is on disk by now: a crash takes back what is not."""
+    return bool(then.position) and bool(session.value(_FLUSHED, (then.position, then.run)))
+
+
+def written(horizon: Horizon, when: str) -> sql.Composed:
+    """Return the condition that a row is NEW since the horizon, or OLD (the rows are called ``rows``)."""
+    return sql.SQL("age(rows.xmin) {} (SELECT age({}::xid))").format(
+        sql.SQL(when), sql.Literal(str(horizon.oldest % 2**32))
+    )
+
+
+def news(session: Session, tables: Sequence[Relation], horizon: Horizon) -> dict[Relation, tuple[int, int]]:
+    """Return how many rows each table has, and how many of them are new since the horizon."""
+    found: dict[Relation, tuple[int, int]] = {}
+    for start in range(0, len(tables), _TOGETHER):
+        part = tables[start : start + _TOGETHER]
+        union = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {}, count(*), count(*) FILTER (WHERE {}) FROM ONLY {} AS rows").format(
+                sql.Literal(number), written(horizon, NEW), sql.Identifier(table.schema, table.name)
+            )
+            for number, table in enumerate(part)
+        )
+        for number, rows, new in session.query(union):
+            found[part[number]] = (rows, new)
+    return found
