@@ -78,7 +78,8 @@ def _headline(healthy: StandingBackup | None, now: datetime) -> str:
     if healthy is None:
         return "There is no healthy backup."
     age = handover.age_in_words(healthy.age(now))
-    return f"The newest healthy backup is {healthy.name}: you would lose {age}."
+    fallen = f" It is an anomaly: {healthy.backup.anomaly}." if healthy.backup.anomaly else ""
+    return f"The newest healthy backup is {healthy.name}: you would lose {age}.{fallen}"
 
 
 def _late(healthy: StandingBackup | None, settings: Settings, now: datetime) -> str:
@@ -97,7 +98,7 @@ def _table(there: tuple[StandingBackup, ...], now: datetime) -> Table:
         (
             one.name,
             handover.age_in_words(one.age(now)),
-            "healthy" if one.backup.healthy else "FAILED ITS DRILL",
+            _health(one),
             handover.plain(one, now)["drill-verdict"],
             ", ".join(sorted(hold.value for hold in one.backup.holds)) or "-",
             one.branch.current_state,
@@ -110,6 +111,11 @@ def _table(there: tuple[StandingBackup, ...], now: datetime) -> Table:
         rows,
         frozenset(("age",)),
     )
+
+
+def _health(one: StandingBackup) -> str:
+    health = "healthy" if one.backup.healthy else "FAILED ITS DRILL"
+    return f"{health}, ANOMALY: {one.backup.anomaly}" if one.backup.anomaly else health
 
 
 def _document(one: StandingBackup, now: datetime) -> dict[str, object]:

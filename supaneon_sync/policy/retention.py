@@ -130,5 +130,5 @@ def _frozen_because(ordered: Iterable[Backup], policy: Policy, now: datetime) ->
     cause = freeze_cause([backup for backup in ordered if backup.moment <= now]) if policy.freeze else None
     if cause is None:
         return ""
-    what = "failed its drill" if cause.failed else "differs from its predecessor beyond what is normal"
+    what = "failed its drill" if cause.failed else f"is an anomaly ({cause.anomaly})"
     return f"{cause.name} {what}: nothing that passed a drill is removed until a newer backup passes one"
