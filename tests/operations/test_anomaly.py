@@ -153,6 +153,8 @@ def test_list_resolve_and_the_drill_say_it_beside_the_backup(night: Night) -> No
     assert (resolved.verdict, resolved.outputs["branch-name"]) == ("degraded", night.name)
     assert any(night.good in note and FELL in note for note in resolved.notes)
     assert perform(night.sandbox, "resolve", backup=night.good).verdict == "ok"
+    drilled = perform(night.sandbox, "restore-test")
+    assert (dict(drilled.facts)["Anomaly"], drilled.outputs["anomaly"]) == (FELL, FELL)
 
 
 def test_a_failover_says_it_before_anything_is_done_and_names_the_backup_without_it(night: Night) -> None:
