@@ -36,7 +36,8 @@ def planned(standby: Standby, order: Order, there: Branch | None, notes: tuple[s
     return Outcome(
         operation="failover",
         verdict="planned",
-        headline=f"Nothing was changed. {what} would take {source.name} and lose {age} of changes.{found}",
+        headline=f"Nothing was changed. {what} would take {source.name} and lose {age} of changes."
+        f"{anomaly.aside(source.backup)}{found}",
         facts=(
             *_source(source, age),
             ("URIs will be for", settings.role or f"{settings.neon_db_user} (the owner)"),
@@ -69,7 +70,8 @@ def served(standby: Standby, done: Served, seconds: float, *, again: bool) -> Ou
     return Outcome(
         operation="failover",
         verdict="degraded" if source.backup.anomaly or not source.backup.healthy else "ok",
-        headline=f"{done.branch.name} {came}: point the application at it. Lost: {age} of changes.",
+        headline=f"{done.branch.name} {came}: point the application at it. Lost: {age} of changes."
+        f"{' Its backup is an anomaly.' if source.backup.anomaly else ''}",
         facts=(
             ("Failover branch", done.branch.name),
             *_source(source, age),

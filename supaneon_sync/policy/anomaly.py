@@ -170,6 +170,11 @@ def _tables(count: int) -> str:
     return f"{count} table{'' if count == 1 else 's'}"
 
 
+def aside(backup: Backup) -> str:
+    """Return the sentence to add where a backup is named, with a space before it; '' where it was normal."""
+    return f" It is an anomaly: {backup.anomaly}." if backup.anomaly else ""
+
+
 def remark(backup: Backup, there: Iterable[Backup]) -> str:
     """Return what to say beside a backup that somebody is about to use, '' where it was normal.
 

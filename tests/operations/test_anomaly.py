@@ -143,6 +143,7 @@ def test_the_mark_is_in_the_ledger_on_the_branch_and_in_the_manifest(night: Nigh
 
 def test_list_resolve_and_the_drill_say_it_beside_the_backup(night: Night) -> None:
     listed = perform(night.sandbox, "list")
+    assert (listed.verdict, listed.exit_code) == ("anomaly", 0)
     assert listed.headline.endswith(f"It is an anomaly: {FELL}.")
     health = {row[0]: row[2] for row in listed.tables[0].rows}
     assert health == {night.name: f"healthy, ANOMALY: {FELL}", night.good: "healthy"}
@@ -160,12 +161,22 @@ def test_list_resolve_and_the_drill_say_it_beside_the_backup(night: Night) -> No
 def test_a_failover_says_it_before_anything_is_done_and_names_the_backup_without_it(night: Night) -> None:
     progress = Watching()
     planned = perform(night.sandbox, "failover", progress=progress)
+    assert f"It is an anomaly: {FELL}." in planned.headline
     assert planned.outputs["backup-name"] == night.name
     assert dict(planned.facts)["Anomaly"] == FELL
     for told in (planned.notes, progress.warnings):
         assert any(FELL in text and text.endswith(f"{night.good}.") for text in told)
     named = perform(night.sandbox, "failover", backup=night.good)
     assert not any("anomaly" in note for note in named.notes)
+
+
+def test_a_failover_to_such_a_backup_is_done_and_is_not_called_good(shop: Sandbox) -> None:
+    on_primary(shop, LOSS)
+    fallen = backup(shop).outputs["branch-name"]
+    served = perform(shop, "failover", yes=True)
+    assert (served.verdict, served.outputs["backup-name"]) == ("degraded", fallen)
+    assert served.outputs["anomaly"] == FELL
+    assert "Its backup is an anomaly" in served.headline
 
 
 def test_prune_keeps_what_was_there_before_and_says_why(night: Night) -> None:
