@@ -20,7 +20,7 @@ _ABOUT_BRANCHES = frozenset({"list", "resolve", "prune", "pin", "unpin", "config
 """Verbs that tell of branches and settings alone."""
 _FACTS = frozenset(
     {"Backup", "Branch", "Snapshot of the primary", "Age", "You will lose", "Whole run", "Whole drill"}
-    | {"First answer", "Snapshot held", "Direct host", "Pooled host"}
+    | {"First answer", "Snapshot held", "Direct host", "Pooled host", "Anomaly"}
 )
 _OUTPUTS = frozenset({"tables", "rows", "bytes", "rows-added", "rows-changed", "rows-removed"})
 _WITHHELD = "Names and numbers of tables are withheld (hide-names)."

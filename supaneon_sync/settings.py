@@ -16,7 +16,7 @@ from typing import Any
 
 from supaneon_sync import setting
 from supaneon_sync.errors import ConfigError
-from supaneon_sync.policy import checks
+from supaneon_sync.policy import anomaly, checks
 from supaneon_sync.policy.checks import Check
 from supaneon_sync.policy.scope import TableName
 from supaneon_sync.secret import Secret
@@ -26,6 +26,7 @@ from supaneon_sync.values import (
     parse_backup_name,
     parse_compute_units,
     parse_path,
+    parse_percentage,
     parse_positive,
     parse_primary,
     parse_rate,
@@ -241,6 +242,30 @@ class Settings:
         parse_tables,
         verbs=("backup",),
         help="Copy these tables without their rows (schema.table, with commas between them).",
+    )
+    on_anomaly: str = setting.choice(
+        "fail",
+        "warn",
+        default="fail",
+        verbs=("backup",),
+        help="When rows or tables fell beyond the tolerance since the last normal backup: the backup is "
+        "published and marked either way. fail then ends the run with exit code 7, again each time until the "
+        "rows are back; warn ends it well and takes what is there as the new normal. See docs/anomalies.md.",
+    )
+    anomaly_tolerance: int = setting.row(
+        "percentage",
+        parse_percentage,
+        anomaly.DEFAULT_TOLERANCE,
+        verbs=("backup",),
+        help="How far rows in all, rows of one table, or the number of tables may fall, in per cent. With "
+        "100% no fall is an anomaly.",
+    )
+    anomaly_ignore: tuple[TableName, ...] | None = setting.row(
+        "tables",
+        parse_tables,
+        verbs=("backup",),
+        help="Tables whose rows come and go, such as queues and caches: no fall of theirs is an anomaly "
+        "(schema.table, with commas between them).",
     )
     time_zone: str = setting.row(
         "time zone",

@@ -93,6 +93,15 @@ def parse_compute_units(value: object) -> float:
     return number
 
 
+def parse_percentage(value: object) -> int:
+    """Return a whole number of per cent from 1 to 100, with or without the sign: ``30%``, ``30``."""
+    match = re.fullmatch(r"([0-9]{1,3}) ?%?", str(value).strip())
+    number = int(match.group(1)) if match else 0
+    if isinstance(value, bool) or not 1 <= number <= 100:
+        raise ValueError("must be a whole percentage from 1 to 100, such as 30%")
+    return number
+
+
 def parse_duration(value: object) -> timedelta:
     """Return a duration written as 90s, 30m, 26h, 7d, 2w, or a sum of them (1d12h)."""
     text = str(value).strip().lower()

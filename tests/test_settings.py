@@ -129,6 +129,12 @@ def test_a_sequence_needs_the_settings_of_each_of_its_verbs() -> None:
         ("jobs", "٣", "whole number, one or more"),
         ("jobs", True, "whole number, one or more"),
         ("jobs", 2.5, "whole number, one or more"),
+        *(
+            ("anomaly-tolerance", value, "a whole percentage from 1 to 100")
+            for value in ("0", "0%", "101", "-5%", "half", "0.3", "30 percent", "٣", "1000", True, "5%%")
+        ),
+        ("on-anomaly", "ignore", "must be one of fail, warn"),
+        ("anomaly-ignore", "queue", "each as schema.table"),
         ("lock-wait", "30", "such as 90s"),
         ("lock-wait", "1h soon", "such as 90s"),
         ("lock-wait", "999999w" * 200, "such as 90s"),
@@ -260,6 +266,11 @@ def _parse(row: Setting, text: str) -> None:
 @pytest.mark.parametrize("text", ["1d12h", "90m", "26h", "7d", "2w", " 30S "])
 def test_a_duration_may_be_a_sum(text: str) -> None:
     assert values.parse_duration(text) > timedelta(0)
+
+
+@pytest.mark.parametrize(("text", "number"), [("30%", 30), ("30", 30), (30, 30), (" 7 % ", 7), ("100%", 100)])
+def test_a_percentage_may_have_its_sign(text: object, number: int) -> None:
+    assert values.parse_percentage(text) == number
 
 
 def test_values_are_shown_as_one_writes_them() -> None:

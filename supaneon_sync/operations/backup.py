@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
-from supaneon_sync.errors import ConfigError
-from supaneon_sync.operations import handover, publishing, room
+from supaneon_sync.errors import ConfigError, Refused
+from supaneon_sync.operations import accounting, handover, publishing, room
+from supaneon_sync.operations.accounting import Account
 from supaneon_sync.operations.mirroring import held
 from supaneon_sync.operations.publishing import Published
 from supaneon_sync.operations.standby import opened
@@ -14,11 +16,16 @@ from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.postgres import clients, conninfo
 from supaneon_sync.report import coverage
 from supaneon_sync.report.outcome import Outcome, Table
+from supaneon_sync.report.text import size_text
 from supaneon_sync.run import Run
 from supaneon_sync.settings import Settings
 
 NOT_IN_THE_DATABASE = tuple(f"{what} ({why})" for what, why in coverage.NOT_IN_THE_DATABASE)
 """What a Supabase project has outside its database: no copy of the database can hold it."""
+_LOOK = (
+    "Look at the primary before anything is pruned; where the fall was meant, run one backup with"
+    " on-anomaly: warn."
+)
 
 
 def backup(settings: Settings, run: Run) -> Outcome:
@@ -43,11 +50,30 @@ def backup(settings: Settings, run: Run) -> Outcome:
         room.ensure(standby)
         with Workshop(standby, primary, mirror, client) as workshop:
             proved = make_equal(workshop)
-            published = publishing.publish(standby, mirror, proved, primary)
-    return _outcome(published, proved, run, run.monotonic() - began)
+            account = accounting.take(standby, mirror, proved)
+            published = publishing.publish(standby, mirror, proved, primary, account)
+    outcome = _outcome(published, proved, account, run, run.monotonic() - began)
+    return _braked(outcome, account, settings)
 
 
-def _outcome(published: Published, proved: Proved, run: Run, seconds: float) -> Outcome:
+def _braked(outcome: Outcome, account: Account, settings: Settings) -> Outcome:
+    """Return the outcome as the anomaly brake leaves it: the backup stands, whatever the run ends with."""
+    judged = account.judgement
+    if not judged.anomalies:
+        return outcome
+    failing = settings.on_anomaly == "fail"
+    advice = _LOOK if failing else "From here on this is what the next backup is compared with."
+    return replace(
+        outcome,
+        verdict="anomaly",
+        headline=f"{outcome.headline} Anomaly: {judged.sentences[0]} since {judged.since}. {advice}",
+        facts=(("Anomaly", judged.brief), *outcome.facts),
+        exit_code=Refused.exit_code if failing else 0,
+        failure_kind="anomaly" if failing else "",
+    )
+
+
+def _outcome(published: Published, proved: Proved, account: Account, run: Run, seconds: float) -> Outcome:
     one = published.backup
     now = run.clock()
     degraded = bool(proved.violations or proved.plan.degraded or proved.recomputed)
@@ -62,19 +88,27 @@ def _outcome(published: Published, proved: Proved, run: Run, seconds: float) -> 
             ("Backup", one.name),
             ("Branch", one.branch.id),
             ("Snapshot of the primary", outputs["snapshot-time"]),
-            ("Primary", f"PostgreSQL {proved.inventory.version}, {_size(proved.inventory.size)}"),
-            ("Rows moved", f"{proved.rows} rows, {_size(proved.bytes)} in {proved.seconds['rows']:.1f} s"),
+            ("Primary", f"PostgreSQL {proved.inventory.version}, {size_text(proved.inventory.size)}"),
+            ("Rows moved", _moved(proved)),
             ("Snapshot held", f"{proved.seconds['snapshot held']:.1f} s"),
+            *account.changes.facts,
             ("Whole run", f"{seconds:.1f} s"),
             ("Direct host", outputs["host"]),
             ("Pooled host", outputs["pooled-host"]),
         ),
-        tables=(covered, *_exceptions(proved), _tables(proved), _durations(proved)),
-        notes=(*proved.plan.degraded, *proved.recomputed, *proved.notes),
+        tables=(
+            *account.changes.shown(),
+            covered,
+            *_exceptions(proved),
+            _tables(proved),
+            _durations(proved),
+        ),
+        notes=(*account.notes, *proved.plan.degraded, *proved.recomputed, *proved.notes),
         outputs=outputs | counts,
         secrets=handover.secret(published.doors),
         report={
             "manifest": published.document,
+            "changes": account.changes.document(),
             "seconds": {key: round(value, 3) for key, value in proved.seconds.items()},
             "whole_run_seconds": round(seconds, 3),
             "attempts": proved.attempts,
@@ -84,9 +118,13 @@ def _outcome(published: Published, proved: Proved, run: Run, seconds: float) -> 
     )
 
 
+def _moved(proved: Proved) -> str:
+    return f"{proved.rows} rows, {size_text(proved.bytes)} in {proved.seconds['rows']:.1f} s"
+
+
 def _tables(proved: Proved) -> Table:
     rows = tuple(
-        (one.table.label, str(one.source.rows), _size(one.bytes), one.source.digest[:16], "equal")
+        (one.table.label, str(one.source.rows), size_text(one.bytes), one.source.digest[:16], "equal")
         for one in sorted(proved.tables, key=lambda one: one.table.label)
     )
     columns = ("table", "rows", "moved", "fingerprint", "proof")
@@ -103,12 +141,3 @@ def _exceptions(proved: Proved) -> tuple[Table, ...]:
         return ()
     rows = tuple((f"{one.entry.kind.lower()} {one.entry.name}", one.outcome) for one in proved.violations)
     return (Table("What the primary's own rows violate", ("object", "on the copy"), rows),)
-
-
-def _size(count: int) -> str:
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            break
-        amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

@@ -63,8 +63,9 @@ def take(standby: Standby, mirror: Branch, rows: tuple[LedgerRow, ...], now: dat
         holds |= {Hold.CHILDREN} if key in parents else set()
         holds |= {Hold.SERVING} if key in serving else set()
         holds |= {Hold.USED} if key in used else set()
-        known = replace(one.backup, holds=frozenset(holds), complete=one.branch.ready)
-        backups[key] = replace(one, backup=replace(known, anomaly=_is_anomaly(one.name, rows)))
+        anomaly = one.backup.anomaly or _anomaly(one.name, rows)
+        known = replace(one.backup, holds=frozenset(holds), complete=one.branch.ready, anomaly=anomaly)
+        backups[key] = replace(one, backup=known)
     rest = [branch for branch in branches if branch.id not in backups and branch.id not in leftovers]
     return Census(
         tuple(backups.values()),
@@ -160,5 +161,7 @@ def _told_by(rows: Sequence[LedgerRow]) -> dict[str, set[Hold]]:
     return holds
 
 
-def _is_anomaly(name: str, rows: Sequence[LedgerRow]) -> bool:
-    return any(row.kind == ledger.BACKUP and row.subject == name and "anomaly" in row.details for row in rows)
+def _anomaly(name: str, rows: Sequence[LedgerRow]) -> str:
+    """Return what the ledger says of a backup's fall, '' where it says none: its branch says the same."""
+    told = [row.details.get("anomaly") for row in rows if row.kind == ledger.BACKUP and row.subject == name]
+    return next((str(text) for text in told if text), "")

@@ -47,7 +47,7 @@ def failover(settings: Settings, run: Run) -> Outcome:
             order = Order(choose(standby, book, branches))
         else:
             order = followed(standby, there, Order(failover_state.parent_of(standby, there, branches)))
-        _announce(order.source, run)
+        _announce(standby, order.source)
         if only_plan:
             return planned(standby, order, there, book.note)
         if settings.rehearse:
@@ -70,13 +70,14 @@ def _check(settings: Settings) -> None:
         raise ConfigError("min-cu is larger than max-cu.", remedy="Raise max-cu, or lower min-cu.")
 
 
-def _announce(source: StandingBackup, run: Run) -> None:
+def _announce(standby: Standby, source: StandingBackup) -> None:
+    run = standby.run
     age = handover.age_in_words(source.age(run.clock()))
     run.progress.note(
         f"{source.name} holds the primary as it was at {source.backup.moment:%Y-%m-%d %H:%M:%S} UTC. "
         f"You will lose what was written in the {age} since."
     )
-    for text in warnings(source):
+    for text in warnings(standby, source):
         run.progress.warning(text)
 
 

@@ -115,7 +115,7 @@ def _outcome(standby: Standby, done: Served, seconds: float, tried: list[_Result
     source = done.source
     age = handover.age_in_words(source.age(standby.run.clock()))
     told = handover.plain(source, standby.run.clock())
-    kept = ("snapshot-time", "age-seconds", "drill-verdict")
+    kept = ("snapshot-time", "age-seconds", "drill-verdict", "anomaly")
     rows = tuple((one.name, one.wrong or "ok", f"{one.seconds:.2f} s") for one in tried)
     what = f": {', '.join(one.name for one in bad)} failed" if bad else ""
     return Outcome(
@@ -137,7 +137,7 @@ def _outcome(standby: Standby, done: Served, seconds: float, tried: list[_Result
             ),
         ),
         notes=(
-            *warnings(source),
+            *warnings(standby, source),
             *done.notes,
             *(f"{one.name} said: {line}" for one in bad for line in one.said),
         ),

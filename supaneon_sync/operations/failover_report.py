@@ -9,8 +9,8 @@ from supaneon_sync.operations.failover_branch import Order
 from supaneon_sync.operations.failover_making import Served
 from supaneon_sync.operations.standby import Standby
 from supaneon_sync.operations.standing import StandingBackup
+from supaneon_sync.policy import anomaly, names
 from supaneon_sync.policy import failover as policy
-from supaneon_sync.policy import names
 from supaneon_sync.policy.failover import Sight, Step
 from supaneon_sync.report.outcome import Outcome, Table
 
@@ -36,7 +36,8 @@ def planned(standby: Standby, order: Order, there: Branch | None, notes: tuple[s
     return Outcome(
         operation="failover",
         verdict="planned",
-        headline=f"Nothing was changed. {what} would take {source.name} and lose {age} of changes.{found}",
+        headline=f"Nothing was changed. {what} would take {source.name} and lose {age} of changes."
+        f"{anomaly.aside(source.backup)}{found}",
         facts=(
             *_source(source, age),
             ("URIs will be for", settings.role or f"{settings.neon_db_user} (the owner)"),
@@ -44,7 +45,7 @@ def planned(standby: Standby, order: Order, there: Branch | None, notes: tuple[s
         ),
         tables=(Table("What would be done", ("step", "what"), rows, frozenset(("step",))),),
         notes=(
-            *warnings(source),
+            *warnings(standby, source),
             *notes,
             *_owner_note(settings.role, None),
             "To do it: the same command with --yes.",
@@ -68,8 +69,9 @@ def served(standby: Standby, done: Served, seconds: float, *, again: bool) -> Ou
     came = "was there already, and serves" if again else "serves"
     return Outcome(
         operation="failover",
-        verdict="ok" if source.backup.healthy else "degraded",
-        headline=f"{done.branch.name} {came}: point the application at it. Lost: {age} of changes.",
+        verdict="degraded" if source.backup.anomaly or not source.backup.healthy else "ok",
+        headline=f"{done.branch.name} {came}: point the application at it. Lost: {age} of changes."
+        f"{' Its backup is an anomaly.' if source.backup.anomaly else ''}",
         facts=(
             ("Failover branch", done.branch.name),
             *_source(source, age),
@@ -83,7 +85,7 @@ def served(standby: Standby, done: Served, seconds: float, *, again: bool) -> Ou
         ),
         tables=(durations(done),),
         notes=(
-            *warnings(source),
+            *warnings(standby, source),
             *done.notes,
             *_owner_note(standby.settings.role, done),
             _STAYS,
@@ -101,10 +103,13 @@ def served(standby: Standby, done: Served, seconds: float, *, again: bool) -> Ou
     )
 
 
-def warnings(source: StandingBackup) -> tuple[str, ...]:
-    """Return what is wrong with the backup, as a sentence."""
+def warnings(standby: Standby, source: StandingBackup) -> tuple[str, ...]:
+    """Return what is wrong with the backup, a sentence each; of an anomaly, what there is instead."""
     wrong = policy.wrong_with(source.backup)
-    return (f"{source.name} was named, although {wrong}.",) if wrong else ()
+    named = (f"{source.name} was named, although {wrong}.",) if wrong else ()
+    if not source.backup.anomaly:
+        return named
+    return (*named, anomaly.remark(source.backup, (one.backup for one in standby.backups())))
 
 
 def durations(done: Served) -> Table:
@@ -132,12 +137,13 @@ def _source(source: StandingBackup, age: str) -> tuple[tuple[str, str], ...]:
         ("Primary as it was at", f"{source.backup.moment:%Y-%m-%d %H:%M:%S} UTC"),
         ("You will lose", age),
         ("Its last drill", str(source.backup.drill or "never drilled")),
+        *((("Anomaly", source.backup.anomaly),) if source.backup.anomaly else ()),
     )
 
 
 def _times(source: StandingBackup, standby: Standby) -> dict[str, str]:
     told = handover.plain(source, standby.run.clock())
-    return {name: told[name] for name in ("snapshot-time", "age-seconds", "drill-verdict")}
+    return {name: told[name] for name in ("snapshot-time", "age-seconds", "drill-verdict", "anomaly")}
 
 
 def _looked(done: Served) -> tuple[tuple[str, str], ...]:

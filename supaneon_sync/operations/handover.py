@@ -19,6 +19,7 @@ def plain(one: StandingBackup, now: datetime) -> dict[str, str]:
         "snapshot-time": one.backup.moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "age-seconds": str(int(one.age(now))),
         "drill-verdict": str(drill) if drill else "never",
+        "anomaly": one.backup.anomaly,
     }
 
 

@@ -9,7 +9,7 @@ from supaneon_sync.neon_client import Branch
 from supaneon_sync.operations import failover_state, handover
 from supaneon_sync.operations.standby import Standby, opened
 from supaneon_sync.operations.standing import StandingBackup, impostors
-from supaneon_sync.policy import names
+from supaneon_sync.policy import anomaly, names
 from supaneon_sync.report.outcome import Outcome, Table
 from supaneon_sync.run import Run
 from supaneon_sync.settings import Settings
@@ -30,7 +30,7 @@ def list_backups(settings: Settings, run: Run) -> Outcome:
     late = _late(healthy, settings, now)
     return Outcome(
         operation="list",
-        verdict="stale" if late else "ok",
+        verdict="stale" if late else "anomaly" if healthy and healthy.backup.anomaly else "ok",
         headline=late or _headline(healthy, now),
         facts=(
             ("Backups", str(len(there))),
@@ -78,7 +78,8 @@ def _headline(healthy: StandingBackup | None, now: datetime) -> str:
     if healthy is None:
         return "There is no healthy backup."
     age = handover.age_in_words(healthy.age(now))
-    return f"The newest healthy backup is {healthy.name}: you would lose {age}."
+    aside = anomaly.aside(healthy.backup)
+    return f"The newest healthy backup is {healthy.name}: you would lose {age}.{aside}"
 
 
 def _late(healthy: StandingBackup | None, settings: Settings, now: datetime) -> str:
@@ -97,7 +98,7 @@ def _table(there: tuple[StandingBackup, ...], now: datetime) -> Table:
         (
             one.name,
             handover.age_in_words(one.age(now)),
-            "healthy" if one.backup.healthy else "FAILED ITS DRILL",
+            _health(one),
             handover.plain(one, now)["drill-verdict"],
             ", ".join(sorted(hold.value for hold in one.backup.holds)) or "-",
             one.branch.current_state,
@@ -110,6 +111,11 @@ def _table(there: tuple[StandingBackup, ...], now: datetime) -> Table:
         rows,
         frozenset(("age",)),
     )
+
+
+def _health(one: StandingBackup) -> str:
+    health = "healthy" if one.backup.healthy else "FAILED ITS DRILL"
+    return f"{health}, ANOMALY: {one.backup.anomaly}" if one.backup.anomaly else health
 
 
 def _document(one: StandingBackup, now: datetime) -> dict[str, object]:

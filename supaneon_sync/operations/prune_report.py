@@ -13,6 +13,7 @@ from supaneon_sync.operations.census import Census
 from supaneon_sync.policy.backups import Policy
 from supaneon_sync.policy.settling import Settlement
 from supaneon_sync.report.outcome import Outcome, Table
+from supaneon_sync.report.text import size_text
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _rows(census: Census, settlement: Settlement, done: dict[str, Removal]) -> t
 
 def _cells(rows: Iterable[_Row]) -> tuple[tuple[str, ...], ...]:
     return tuple(
-        (row.branch, row.decision, row.drill, _size(row.bytes), "; ".join(row.reasons)) for row in rows
+        (row.branch, row.decision, row.drill, size_text(row.bytes), "; ".join(row.reasons)) for row in rows
     )
 
 
@@ -142,7 +143,7 @@ def _facts(
     after = f"{branches - ends['removed'] - ends['gone']} branches, {left} of them backups"
     facts = [("Policy", retaining.in_words(asked.policy)), ("Before", counts)]
     facts += [("After", after)] if asked.acting else []
-    told = f"{_size(gone)} of {_size(census.size)}; Neon bills less, as branches share what is equal"
+    told = f"{size_text(gone)} of {size_text(census.size)}; Neon bills less, as branches share what is equal"
     facts.append(("Logical size of what goes", told))
     return tuple(facts)
 
@@ -169,14 +170,3 @@ def _notes(settlement: Settlement, done: Iterable[Removal], asked: Asked) -> Ite
 
 
 _ENDS = {"stays": "stays", "failed": "could not be removed", "untried": "was not tried"}
-
-
-def _size(count: int | None) -> str:
-    if count is None:
-        return "?"
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            break
-        amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

@@ -13,7 +13,8 @@ from typing import Any
 from supaneon_sync import __version__
 from supaneon_sync.errors import SupaneonError
 from supaneon_sync.neon_client import BranchRequest
-from supaneon_sync.operations import room
+from supaneon_sync.operations import accounting, room
+from supaneon_sync.operations.accounting import Account
 from supaneon_sync.operations.mirroring import HeldMirror
 from supaneon_sync.operations.standby import Doors, Standby
 from supaneon_sync.operations.standing import StandingBackup
@@ -55,9 +56,12 @@ def sweep(standby: Standby, held: HeldMirror) -> list[str]:
     return swept
 
 
-def publish(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninfo) -> Published:
+def publish(
+    standby: Standby, held: HeldMirror, proved: Proved, primary: Conninfo, account: Account
+) -> Published:
     """Cut a branch from the proved mirror and give it a backup's name once it is complete.
 
+    An anomaly is marked on the branch at its birth, in the manifest and in the ledger; it stops nothing.
     Raises QuotaError at the branch limit; whatever fails, no backup's name is given out.
     """
     run = standby.run
@@ -65,7 +69,7 @@ def publish(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninf
     moment = proved.snapshot.time.astimezone(UTC).replace(microsecond=0)
     with standby.connect(held.door, "shape") as reader, reader.transaction("READ ONLY"):
         shape = read_shape(reader, [role.name for role in proved.plan.roles])
-    document = describe(standby, held, proved, primary, shape)
+    document = describe(standby, held, proved, primary, shape) | account.document()
     body = manifest.canonical(document)
     digest = manifest.digest(body)
     now = run.clock()
@@ -76,7 +80,8 @@ def publish(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninf
     held.keeper.check()
     held.house.still_locked()
     run.stop.check()
-    mark = Mark(marks.BACKUP, __version__, digest, moment, run.url or "")
+    fallen = account.judgement.brief
+    mark = Mark(marks.BACKUP, __version__, digest, moment, run.url or "", fallen)
     request = BranchRequest(
         name=names.staging(moment),
         parent_id=held.branch.id,
@@ -87,11 +92,13 @@ def publish(standby: Standby, held: HeldMirror, proved: Proved, primary: Conninf
     )
     try:
         staged = room.create(standby, request).branch
-        standing = StandingBackup(Backup(names.backup(moment), moment), staged, mark)
-        return _commit(standby, held, standing, document)
+        standing = StandingBackup(Backup(names.backup(moment), moment, anomaly=fallen), staged, mark)
+        published = _commit(standby, held, standing, document)
     except BaseException:
         _discard(standby, request)
         raise
+    accounting.keep(standby, held, account)
+    return published
 
 
 def _discard(standby: Standby, request: BranchRequest) -> None:
@@ -112,8 +119,10 @@ def _commit(
     standby.run.stop.check()
     committed = standby.client.commit_branch(standby.project.id, staged.branch.id, name)
     now = standby.run.clock()
+    fallen = staged.backup.anomaly
+    details = {"branch": committed.id} | ({"anomaly": fallen} if fallen else {})
     with suppress(SupaneonError):
-        held.house.record(LedgerRow(now, ledger.BACKUP, name, "published", {"branch": committed.id}))
+        held.house.record(LedgerRow(now, ledger.BACKUP, name, "published", details))
     return Published(replace(staged, branch=committed), doors, document)
 
 

@@ -6,6 +6,7 @@ from supaneon_sync.errors import ConfigError, Refused
 from supaneon_sync.operations import failover_resolve, failover_state, handover
 from supaneon_sync.operations.standby import opened
 from supaneon_sync.operations.standing import StandingBackup
+from supaneon_sync.policy import anomaly
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.run import Run
 from supaneon_sync.settings import Settings
@@ -29,22 +30,24 @@ def resolve(settings: Settings, run: Run) -> Outcome:
         run.progress.step(f"Prove that the URI leads to {one.name}")
         doors = standby.doors(one.branch)
         document = standby.prove_identity(one, doors.direct)
+        fallen = anomaly.remark(one.backup, (other.backup for other in standby.backups()))
     age = handover.age_in_words(one.age(now))
     outputs = handover.plain(one, now) | handover.connection(doors)
-    notes = []
+    notes = [fallen] if fallen else []
     if not one.backup.healthy:
         notes.append(f"The last drill of {one.name} failed: its data may be wrong.")
     if in_force is not None:
         notes.append(f"A failover is in force: {in_force.name} takes the traffic (--backup failover).")
     return Outcome(
         operation="resolve",
-        verdict="ok" if one.backup.healthy else "degraded",
+        verdict="degraded" if fallen or not one.backup.healthy else "ok",
         headline=f"{one.name}: switching to it now loses {age} of changes.",
         facts=(
             ("Backup", one.name),
             ("Snapshot of the primary", outputs["snapshot-time"]),
             ("You will lose", age),
             ("Drill", outputs["drill-verdict"]),
+            *((("Anomaly", one.backup.anomaly),) if fallen else ()),
             ("Tables", str(len(document["tables"]))),
             ("Rows", str(sum(table["rows"] for table in document["tables"]))),
             ("Direct", outputs["connection-uri-without-password"]),

@@ -148,6 +148,7 @@ def _outcome(done: _Done, run: Run) -> Outcome:
             ("Age", handover.age_in_words(done.backup.age(now))),
             ("First answer", "none" if answered is None else f"{answered:.1f} s after the call"),
             ("Whole drill", f"{done.seconds:.1f} s"),
+            *((("Anomaly", done.backup.backup.anomaly),) if done.backup.backup.anomaly else ()),
             *((("Kept for inspection", done.kept.name),) if done.kept else ()),
             *((("Its host", done.doors.direct.host),) if done.kept and done.doors else ()),
         ),

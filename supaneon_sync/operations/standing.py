@@ -57,6 +57,7 @@ def standing(branches: Sequence[Branch]) -> tuple[StandingBackup, ...]:
             branch.name,
             moment,
             drill=Drill.FAILED if branch.id in failed else None,
+            anomaly=said.anomaly,
             holds=frozenset(hold for hold, applies in holds.items() if applies),
         )
         found.append(StandingBackup(backup, branch, said))

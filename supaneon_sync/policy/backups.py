@@ -34,8 +34,8 @@ class Backup:
     """What is known of one backup. ``moment`` is the primary's snapshot time.
 
     ``drill`` is the verdict of the last drill that reached one, ``drilled_at`` its time; ``anomaly``
-    says that the backup differs from its predecessor beyond what was called normal; ``branches`` is
-    the number of branches that stand and fall with it: itself, and the drills kept on it.
+    says how far it fell behind the backup before it, '' where that was normal; ``branches`` is the
+    number of branches that stand and fall with it: itself, and the drills kept on it.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Backup:
     complete: bool = True
     drill: Drill | None = None
     drilled_at: datetime | None = None
-    anomaly: bool = False
+    anomaly: str = ""
     holds: frozenset[Hold] = frozenset()
     branches: int = 1
 

@@ -11,6 +11,7 @@ _MANIFEST = "supaneon-manifest"
 _SNAPSHOT = "supaneon-snapshot"
 _TOOL = "supaneon-version"
 _RUN = "supaneon-run"
+_ANOMALY = "supaneon-anomaly"
 
 MIRROR = "mirror"
 BACKUP = "backup"
@@ -21,13 +22,17 @@ REHEARSAL = "rehearsal"
 
 @dataclass(frozen=True)
 class Mark:
-    """Who made a branch and for what: ``manifest`` is the manifest's SHA-256, ``run`` a URL or ''."""
+    """Who made a branch and for what: ``manifest`` is the manifest's SHA-256, ``run`` a URL or ''.
+
+    ``anomaly`` says in a few words how a backup fell behind the one before, '' where it did not.
+    """
 
     kind: str
     tool: str
     manifest: str = ""
     snapshot: datetime | None = None
     run: str = ""
+    anomaly: str = ""
 
     def pairs(self) -> dict[str, str]:
         """Return the pairs to write on the branch; Neon takes strings alone."""
@@ -38,6 +43,7 @@ class Mark:
             _MANIFEST: self.manifest,
             _SNAPSHOT: snapshot,
             _RUN: self.run,
+            _ANOMALY: self.anomaly,
         }
         return {key: value for key, value in pairs.items() if value}
 
@@ -57,4 +63,11 @@ def read(pairs: Mapping[str, str]) -> Mark | None:
         snapshot = datetime.fromisoformat(pairs[_SNAPSHOT]) if _SNAPSHOT in pairs else None
     except ValueError:
         snapshot = None
-    return Mark(kind, pairs.get(_TOOL, ""), pairs.get(_MANIFEST, ""), snapshot, pairs.get(_RUN, ""))
+    return Mark(
+        kind,
+        tool=pairs.get(_TOOL, ""),
+        manifest=pairs.get(_MANIFEST, ""),
+        snapshot=snapshot,
+        run=pairs.get(_RUN, ""),
+        anomaly=pairs.get(_ANOMALY, ""),
+    )

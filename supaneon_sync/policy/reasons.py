@@ -96,7 +96,7 @@ def _proven(present: Sequence[Backup], policy: Policy) -> Iterator[Reason]:
         yield backup, Kind.PROVEN, "newest that passed a drill"
     if not policy.freeze or freeze_cause(present) is None:
         return
-    for backup in passed:
+    for backup in (one for one in passed if not one.anomaly):
         yield backup, Kind.FROZEN, "passed a drill, and none has passed since the freeze"
     strange = [backup for backup in _since_proof(present) if backup.complete and backup.anomaly]
     for first in strange[-1:]:
@@ -142,7 +142,8 @@ def give_way(ordered: Sequence[Backup], kept: Kept, minimum: int, room: int) -> 
     young = [b for b in reversed(ordered) if kinds[b.name] == {Kind.YOUNG}]
     healthy = [b for b in ordered if b.healthy and kinds[b.name] - {Kind.HOLD}]
     frozen = any(Kind.FROZEN in kinds[b.name] and not kinds[b.name] & _RULES for b in healthy)
-    unproven = [b for b in reversed(healthy[1:]) if b.drill is None and kinds[b.name] <= _RULES]
+    unproven = [b for b in reversed(healthy[1:]) if b.drill is None or b.anomaly]
+    unproven = [b for b in unproven if kinds[b.name] <= _RULES]
     spare = unproven[: max(0, len(healthy) - minimum)] if frozen else []
     gone: dict[str, str] = {}
     for backups, why in ((young, "not the newest evidence"), (spare, "proven ones are frozen")):

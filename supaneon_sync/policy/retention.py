@@ -10,7 +10,8 @@ the rules stand the promises, which no rule and no number can take back:
 
 - the newest ``minimum`` healthy backups stay (failed ones fill up where there are not enough);
 - the newest backup that passed a drill stays;
-- after a failed drill or an anomaly nothing that passed a drill goes until a newer backup passes;
+- after a failed drill or an anomaly nothing that passed a drill goes until a newer backup passes; what
+  is an anomaly itself is not kept by that, whatever its drill said;
 - the newest failed backup stays as evidence, other failed ones for ``keep_failed``;
 - what is pinned, protected, serving, a parent, being drilled, incomplete or dated in the future stays.
 
@@ -130,5 +131,5 @@ def _frozen_because(ordered: Iterable[Backup], policy: Policy, now: datetime) ->
     cause = freeze_cause([backup for backup in ordered if backup.moment <= now]) if policy.freeze else None
     if cause is None:
         return ""
-    what = "failed its drill" if cause.failed else "differs from its predecessor beyond what is normal"
+    what = "failed its drill" if cause.failed else f"is an anomaly ({cause.anomaly})"
     return f"{cause.name} {what}: nothing that passed a drill is removed until a newer backup passes one"

@@ -46,6 +46,12 @@ OUTPUTS: tuple[Output, ...] = (
     Output("snapshot-time", "Moment of the primary that the backup holds (ISO 8601, UTC).", ONE_BACKUP),
     Output("age-seconds", "Age of that moment in seconds.", ONE_BACKUP),
     Output("drill-verdict", "Result of the backup's last drill: passed, failed or never.", ONE_BACKUP),
+    Output(
+        "anomaly",
+        "By how much rows or tables fell since the backup before it, in a few words without any table's "
+        "name. Empty where all was normal.",
+        ONE_BACKUP,
+    ),
     Output("drill-branch", "The drill's branch, where it was kept for inspection.", ("restore-test",)),
     Output("drill-uri-without-password", "URI of that branch without its password.", ("restore-test",)),
     Output(
@@ -80,7 +86,8 @@ OUTPUTS: tuple[Output, ...] = (
     Output(
         "failure-kind",
         "Why it failed: " + ", ".join(kind for _, kind, _ in exit_codes() if kind) + "; stale where list's "
-        "max-age was passed. Empty on success.",
+        "max-age was passed; anomaly where backup's rows or tables fell (the backup stands). Empty on "
+        "success.",
         ALL,
     ),
     Output("report", "Path of the report (JSON), relative to the workspace where it lies there.", ALL),

@@ -24,3 +24,15 @@ def volume_text(volume: int) -> str:
     while size >= 1024 and power < len(_UNITS) - 1:
         size, power = size / 1024, power + 1
     return f"{size:.1f} {_UNITS[power]}" if power else f"{volume} B"
+
+
+def size_text(count: int | None) -> str:
+    """Return a size for people in powers of 1000: ``512 B``, ``3.4 MB``; None as ``?``."""
+    if count is None:
+        return "?"
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

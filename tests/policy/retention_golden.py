@@ -80,7 +80,7 @@ def _backup(line: str) -> Backup:
         complete="incomplete" not in flags,
         drill=drill,
         drilled_at=drilled_at,
-        anomaly="anomaly" in flags,
+        anomaly="rows in all fell by 60 %" if "anomaly" in flags else "",
         holds=frozenset(holds),
     )
 

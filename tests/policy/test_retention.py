@@ -48,9 +48,8 @@ def test_there_is_a_golden_file_for_each_rule() -> None:
 def one_backup(offset: timedelta, facts: tuple[Any, ...]) -> Backup:
     drill, complete, anomaly, holds, delay = facts
     moment = NOW - offset
-    return Backup(
-        names.backup(moment), moment, complete, drill, moment + delay if drill else None, anomaly, holds
-    )
+    drilled_at = moment + delay if drill else None
+    return Backup(names.backup(moment), moment, complete, drill, drilled_at, anomaly, holds)
 
 
 offsets = st.one_of(
@@ -62,7 +61,7 @@ offsets = st.one_of(
 facts = st.tuples(
     st.sampled_from([None, None, Drill.PASSED, Drill.PASSED, Drill.FAILED]),
     st.sampled_from([True] * 9 + [False]),
-    st.sampled_from([False] * 9 + [True]),
+    st.sampled_from([""] * 9 + ["rows in all fell by 60 %"]),
     st.one_of(st.just(frozenset()), st.frozensets(st.sampled_from(Hold), max_size=2)),
     st.integers(0, 5).map(lambda days: days * DAY),
 )
@@ -175,7 +174,7 @@ def test_after_a_failed_drill_nothing_that_passed_goes_until_a_newer_one_passes(
     frozen = bool(suspects) and (not proofs or max(suspects) > max(proofs))
     assert bool(result.frozen) == frozen
     if frozen:
-        assert {backup.name for backup in passed} <= staying(result)
+        assert {backup.name for backup in passed if not backup.anomaly} <= staying(result)
 
 
 @given(backups_at_random, policies(), rooms)
@@ -322,9 +321,9 @@ class Project:
         self.most = max(self.most, count)
         return count
 
-    def backup(self, now: datetime) -> None:
+    def backup(self, now: datetime, fallen: str = "") -> None:
         if self._has_room(now):
-            self.backups.append(Backup(names.backup(now), now))
+            self.backups.append(Backup(names.backup(now), now, anomaly=fallen))
 
     def drill(self, now: datetime, passes: bool) -> None:
         if not self._has_room(now):
@@ -370,6 +369,27 @@ def test_a_month_of_failing_drills_on_ten_branches_never_stops_a_backup_or_a_dri
     project.drill(start + nights * step, passes=True)
     project.prune(start + nights * step)
     assert project.refused == 0
+
+
+@pytest.mark.parametrize("drills", [True, False], ids=["drilled", "not drilled"])
+@pytest.mark.parametrize("step", [HOUR, DAY], ids=["hourly", "nightly"])
+def test_a_month_of_anomalies_on_ten_branches_stops_no_backup_and_costs_none_of_the_good_ones(
+    step: timedelta, drills: bool
+) -> None:
+    project = Project(DEFAULT)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for night in range(20):
+        project.backup(start + night * step)
+        project.drill(start + night * step + step / 4, passes=True)
+        project.prune(start + night * step + step / 2)
+    good = {backup.name for backup in project.backups}
+    for night in range(20, 20 + int(30 * DAY / step)):
+        project.backup(start + night * step, "rows in all fell by 97 %")
+        if drills:
+            project.drill(start + night * step + step / 4, passes=True)
+        project.prune(start + night * step + step / 2)
+    assert project.refused == 0
+    assert good <= {backup.name for backup in project.backups}
 
 
 @given(
@@ -470,7 +490,7 @@ def test_no_list_makes_the_rules_keep_more_than_the_worst_case(
     backups: list[Backup], policy: Policy, minutes: int
 ) -> None:
     plain = [
-        dataclasses.replace(b, drill=None, anomaly=False, complete=True, holds=frozenset()) for b in backups
+        dataclasses.replace(b, drill=None, anomaly="", complete=True, holds=frozenset()) for b in backups
     ]
     plain = [backup for backup in plain if backup.moment <= NOW]
     policy = dataclasses.replace(policy, keep_within=None, keep_last=max(1, policy.keep_last))
