@@ -194,11 +194,21 @@ def look(session: connection) -> Portrait:
 
     The rows of materialized views are those that they would have if they were refreshed now.
     """
-    found = {
-        f"rows {table}": rows
-        for table, rows in contents(session).items()
+    return {**rows(session), **objects(session)}
+
+
+def rows(session: connection) -> Portrait:
+    """Return the part of a portrait that is the rows of tables."""
+    return {
+        f"rows {table}": text
+        for table, text in contents(session).items()
         if table in _COPIED or not table.startswith(_NOT_COPIED)
     }
+
+
+def objects(session: connection) -> Portrait:
+    """Return the rest of a portrait."""
+    found: dict[str, str] = {}
     with session.cursor() as cursor:
         cursor.execute("SET search_path = pg_catalog")
         for kind, query in _QUERIES.items():

@@ -269,6 +269,7 @@ ALTER TABLE town.empty ALTER COLUMN id SET DEFAULT nextval('town.ticket');
 GRANT CREATE ON SCHEMA town TO town_stranger;
 ALTER TABLE town.measures OWNER TO town_stranger;
 ALTER TABLE town.by_unique OWNER TO town_stranger;
+COMMENT ON TABLE town.measures IS 'owned by a stranger since :n';
 
 --- a table is rewritten in place
 ALTER TABLE town.by_integer SET (fillfactor = 90);
