@@ -58,7 +58,7 @@ def own_town() -> Iterator[Town]:
 
 
 def backed_up(town: Town, progress: Watching | None = None, **flags: Any) -> Outcome:
-    """Back the town up and demand that mirror and backup are the primary."""
+    """Back the town up and demand that the backup is the primary."""
     town.settled = False
     outcome = town.backup(progress, **(flags if TOLD else {}))
     town.prove(outcome.outputs["branch-name"])

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg2.extensions import connection
 
+from supaneon_sync.policy import names
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.operations.nights import steps
 from tests.operations.nights.accidents import ACCIDENTS
@@ -106,7 +107,7 @@ def test_mirror_and_backup_are_the_primary_every_night(
             outcome = town.clean_backup(**flags)
             if TOLD:
                 moved(outcome)
-            town.prove(outcome.outputs["branch-name"])
+            town.prove(outcome.outputs["branch-name"], names.MIRROR)
             town.forget(keep=outcome.outputs["branch-name"])
         assert town.refused < town.taken / 3, "the steps of the grammar get in each other's way"
     except BaseException:
@@ -145,3 +146,18 @@ def shows(session: connection, chosen: Sequence[Step], role: str, parts: Sequenc
         assert any(part(session) != was for part, was in zip(parts, before, strict=True)), step.title
         session.rollback()
     session.autocommit = True
+
+
+def test_a_copy_that_is_not_the_primary_is_found_out() -> None:
+    with Sandbox(in_memory(), primary="empty") as sandbox:
+        town = Town(sandbox)
+        town.found()
+        name = town.clean_backup().outputs["branch-name"]
+        town.prove(name, names.MIRROR)
+        sandbox.execute(names.MIRROR, "UPDATE town.by_integer SET n = n + 1 WHERE id = 4711")
+        with pytest.raises(AssertionError, match=r"rows town\.by_integer"):
+            town.prove(name, names.MIRROR)
+        function = "FUNCTION town.plain(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1)'"
+        sandbox.execute(name, f"CREATE OR REPLACE {function}")
+        with pytest.raises(psycopg2.errors.DataCorrupted, match="people_plain"):
+            town.check_indexes(name)

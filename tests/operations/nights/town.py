@@ -183,16 +183,16 @@ class Town:
             for name in self.backups() - {keep}:
                 client.delete_branch(project, self.sandbox.branch(name).id)
 
-    def prove(self, backup: str) -> None:
-        """Demand that mirror and backup are what the primary is, with sound indexes, and no leftovers."""
+    def prove(self, backup: str, *others: str) -> None:
+        """Demand that a backup, and other branches, are the primary, with sound indexes and no leftovers."""
         wanted = self.portrait()
-        for branch in (backup, names.MIRROR):
+        for branch in (backup, *others):
             differences = self.likeness.differences(wanted, self.portrait_of(branch))
             assert not differences, f"{branch} is not what the primary is: " + "; ".join(differences[:10])
-        self._check_indexes(backup)
+        self.check_indexes(backup)
         assert not any(name.startswith("staging-") for name in self.sandbox.names())
 
-    def _check_indexes(self, backup: str) -> None:
+    def check_indexes(self, backup: str) -> None:
         """Demand that each B-tree of a backup holds an entry for each row, by what its functions give now."""
         with (
             self.sandbox.plane.clusters.awake(self.sandbox.branch(backup).id) as server,
