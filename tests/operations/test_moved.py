@@ -116,6 +116,10 @@ ALONE: Mapping[str, tuple[str, Expected]] = {
         "ALTER TABLE town.families ADD COLUMN fresh text",
         {"town.families": RELOADED},
     ),
+    "new default": (
+        "ALTER TABLE town.by_text ALTER COLUMN n SET DEFAULT 7",
+        {"town.by_text": ANEW_OR_NOT},
+    ),
     "dropped column": ("ALTER TABLE town.letters DROP COLUMN extra", {"town.letters": RELOADED}),
     "renamed column": ("ALTER TABLE town.by_pair RENAME COLUMN body TO words", {"town.by_pair": RELOADED}),
     "changed type": ("ALTER TABLE town.by_uuid ALTER COLUMN n TYPE bigint", {"town.by_uuid": RELOADED}),

@@ -60,9 +60,6 @@ ALTER TABLE town.houses ADD CONSTRAINT fresh FOREIGN KEY (id) REFERENCES town.by
 --- deferrable reference
 ALTER TABLE town.people ALTER CONSTRAINT people_family_fkey DEFERRABLE;
 
---- default
-ALTER TABLE town.by_text ALTER COLUMN n SET DEFAULT 7;
-
 --- sequence
 CREATE SEQUENCE town.fresh_sequence START 7;
 SELECT setval('town.ticket', 99);
