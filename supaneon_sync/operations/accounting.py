@@ -10,13 +10,13 @@ from supaneon_sync.operations.mirroring import HeldMirror
 from supaneon_sync.operations.scoping import scope_of
 from supaneon_sync.operations.standby import Standby
 from supaneon_sync.operations.syncing import Proved
-from supaneon_sync.policy import anomaly, holdings, names
+from supaneon_sync.policy import anomaly, holdings, names, strategy
 from supaneon_sync.policy.anomaly import Judgement, Limits
 from supaneon_sync.policy.holdings import Holding
 from supaneon_sync.postgres import holdings as house
 from supaneon_sync.postgres.holdings import Past
 from supaneon_sync.report import changes
-from supaneon_sync.report.changes import Changes
+from supaneon_sync.report.changes import Changes, State, TableChange
 from supaneon_sync.settings import Settings
 
 SHOWN = 20
@@ -61,10 +61,7 @@ def take(standby: Standby, held: HeldMirror, proved: Proved) -> Account:
     judged = anomaly.judge(past.normal, present, _limits(standby.settings))
     if remark:
         judged = Judgement("", remarks=(remark,))
-    sent = changes.moved_by_label(
-        (holdings.heading(one.table, proved.inventory).label, one.bytes) for one in proved.tables
-    )
-    account = Account(present, judged, changes.of_rebuild(past.last, present, sent))
+    account = Account(present, judged, _changes(past.last, present, proved))
     if judged.anomalies:
         standby.run.progress.warning(
             f"Anomaly, against {judged.since}: {'; '.join(judged.sentences[:3])}. The copy is a true one,"
@@ -73,6 +70,21 @@ def take(standby: Standby, held: HeldMirror, proved: Proved) -> Account:
     elif remark:
         standby.run.progress.warning(remark)
     return account
+
+
+def _changes(last: Holding | None, present: Holding, proved: Proved) -> Changes:
+    """Return what changed since the last backup: row by row where that was looked at, else by numbers."""
+    if last is None or proved.strategy.used == strategy.REBUILD:
+        sent = changes.moved_by_label(
+            (holdings.heading(one.table, proved.inventory).label, one.bytes) for one in proved.tables
+        )
+        return changes.of_rebuild(last, present, sent)
+    tables = [changes.of_moved(one) for one in proved.moved]
+    tables += [
+        TableChange(label, State.DROPPED, before=last.tables[label].rows)
+        for label in sorted(last.tables.keys() - present.tables.keys())
+    ]
+    return Changes(last.backup, tuple(tables), changes.schema(last, present))
 
 
 def keep(standby: Standby, held: HeldMirror, account: Account) -> None:

@@ -89,8 +89,7 @@ def _outcome(published: Published, proved: Proved, account: Account, run: Run, s
             ("Branch", one.branch.id),
             ("Snapshot of the primary", outputs["snapshot-time"]),
             ("Primary", f"PostgreSQL {proved.inventory.version}, {size_text(proved.inventory.size)}"),
-            ("Rows moved", _moved(proved)),
-            ("Snapshot held", f"{proved.seconds['snapshot held']:.1f} s"),
+            *_costs(proved),
             *account.changes.facts,
             ("Whole run", f"{seconds:.1f} s"),
             ("Direct host", outputs["host"]),
@@ -114,12 +113,27 @@ def _outcome(published: Published, proved: Proved, account: Account, run: Run, s
             "attempts": proved.attempts,
             "strategy": {"used": proved.strategy.used, "why": proved.strategy.why},
             "moved": [one.document() for one in proved.moved],
+            "costs": {
+                "bytes_sent": proved.bytes,
+                "bytes_of_a_full_copy": sum(proved.baseline.full_bytes.values()),
+                "pages_read": sum(one.pages for one in proved.moved),
+                "wal_bytes_on_the_mirror": proved.wal_bytes,
+            },
         },
     )
 
 
-def _moved(proved: Proved) -> str:
-    return f"{proved.rows} rows, {size_text(proved.bytes)} in {proved.seconds['rows']:.1f} s"
+def _costs(proved: Proved) -> tuple[tuple[str, str], ...]:
+    """Return how the mirror was made equal, and what that took of either side."""
+    whole = sum(proved.baseline.full_bytes.values())
+    pages = sum(one.pages for one in proved.moved)
+    return (
+        ("Mirror made equal", f"by {proved.strategy.used}: {proved.strategy.why}"),
+        ("Sent by the primary", f"{size_text(proved.bytes)} of rows; a full copy sends {size_text(whole)}"),
+        ("Read on the primary", f"about {pages} pages of 8 kB"),
+        ("Snapshot held", f"{proved.seconds['snapshot held']:.1f} s"),
+        ("WAL written on the mirror", size_text(proved.wal_bytes)),
+    )
 
 
 def _tables(proved: Proved) -> Table:

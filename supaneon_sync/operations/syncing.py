@@ -35,6 +35,7 @@ from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.copying import CopiedTable, Load, loads
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.delta import Altered
+from supaneon_sync.postgres.failures import lost
 from supaneon_sync.postgres.fingerprint import Seed
 from supaneon_sync.postgres.large_objects import LargeObject
 from supaneon_sync.postgres.peeking import Names
@@ -201,7 +202,7 @@ def _or_anew(way: Strategy) -> Iterator[None]:
     try:
         yield
     except NeonError as error:
-        if way.used == strategy.REBUILD or "sqlstate" not in error.evidence:
+        if way.used == strategy.REBUILD or "sqlstate" not in error.evidence or lost(error):
             raise
         raise _Astray(error.message) from None
 
@@ -291,7 +292,7 @@ def _schema_after_rows(
     plan, target = loaded.plan, workshop.held.target
     anew = way.used == strategy.REBUILD
     title = "Make constraints, triggers and policies"
-    with workshop.phase("schema after rows", title), workshop.on_mirror("schema") as owner:
+    with workshop.phase("schema after rows", title), workshop.on_schema() as owner:
         violations += restore.finish(owner, workshop.crew("keys", foreign_keys.validate), plan, built)
         violations += restore.put_checks_back(owner, plan)
         if anew:

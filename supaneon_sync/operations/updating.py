@@ -8,7 +8,7 @@ leaves is found by the next one, which looks at what is really there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import NeonError
@@ -17,7 +17,7 @@ from supaneon_sync.operations.source import Source
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import evolution, moved
 from supaneon_sync.policy.baseline import Baseline, Content
-from supaneon_sync.policy.entries import Identity
+from supaneon_sync.policy.entries import Entry, Identity
 from supaneon_sync.policy.evolution import CannotEvolve, Evolution, Standing
 from supaneon_sync.policy.facts import Check, Relation
 from supaneon_sync.policy.moved import Moved
@@ -40,6 +40,7 @@ from supaneon_sync.postgres.building import Builders, Builds
 from supaneon_sync.postgres.comparing import Compared, Fate, Known
 from supaneon_sync.postgres.copying import CopiedTable, Load, Reader, transfer
 from supaneon_sync.postgres.crew import Sessions
+from supaneon_sync.postgres.failures import lost
 from supaneon_sync.postgres.fingerprint import generated_columns, method_for
 from supaneon_sync.postgres.large_objects import Group, LargeObject
 from supaneon_sync.postgres.session import Session
@@ -91,7 +92,7 @@ def update(
     what is new. Raises CannotUpdate where the mirror has to be made from nothing, Altered where it does not
     hold what the baseline says, and what `rebuild` raises.
     """
-    with workshop.on_mirror("schema") as owner:
+    with workshop.on_schema() as owner:
         with workshop.phase("schema before rows", "Bring the mirror's schema along"):
             stand = _schema_before_rows(workshop, source, plan, baseline, owner)
         asked = [table for table in _standing_tables(stand) if table not in stand.known.contents]
@@ -186,7 +187,7 @@ def _evolve(
         except CannotEvolve as error:
             raise CannotUpdate(str(error)) from None
         except NeonError as error:
-            if "sqlstate" not in error.evidence:
+            if "sqlstate" not in error.evidence or lost(error):
                 raise
             raise CannotUpdate(error.message) from None
         else:
@@ -250,17 +251,33 @@ def _plan_work(stand: _Stand, compared: dict[Relation, Compared], filled: Sequen
 
 
 def _settled(stand: _Stand, work: _Work, compared: dict[Relation, Compared]) -> list[Relation]:
-    """Return the tables that are equal and that nothing of the schema will have to lock any more."""
+    """Return the tables that are equal and that nothing of the schema will have to lock any more.
+
+    What is made of a table locks its partitions and heirs too.
+    """
     made = stand.change.creates | work.change.creates
-    involved = set().union(*(entry.needs for entry in stand.plan.kept() if entry.dump_id in made))
-    busy = {(e.schema, e.tag) for e in stand.plan.kept() if e.kind == "TABLE" and e.dump_id in involved}
-    busy |= {(check.schema, check.owner_name) for check in _checks(stand, work)}
-    busy |= {(one.table.schema, one.table.tag) for one in stand.change.added_checks}
+    entries = stand.plan.kept()
+    tables = {entry.dump_id: entry for entry in entries if entry.kind == "TABLE"}
+    involved = set().union(*(entry.needs for entry in entries if entry.dump_id in made)) & tables.keys()
+    checked = {(check.schema, check.owner_name) for check in _checks(stand, work)}
+    checked |= {(one.table.schema, one.table.tag) for one in stand.change.added_checks}
+    involved |= {number for number, entry in tables.items() if (entry.schema, entry.tag) in checked}
+    roots = {_root(number, tables) for number in involved}
+    busy = {(e.schema, e.tag) for number, e in tables.items() if _root(number, tables) in roots}
     return [
         table
         for table, one in compared.items()
         if one.fate is Fate.UNCHANGED and one.proved and (table.schema, table.name) not in busy
     ]
+
+
+def _root(number: int, tables: Mapping[int, Entry]) -> int:
+    """Return the table at the head of a table's partitioning or inheritance, which may be itself."""
+    seen: set[int] = set()
+    while number not in seen:
+        seen.add(number)
+        number = min(tables[number].needs & tables.keys() - seen, default=number)
+    return number
 
 
 def _checks(stand: _Stand, work: _Work) -> tuple[Check, ...]:
@@ -293,7 +310,7 @@ def _make_way(owner: Session, stand: _Stand, work: _Work) -> Plan:
         if bulk or work.emptied:
             copying.forget(owner, (*bulk, *work.emptied))
     except NeonError as error:
-        if "sqlstate" not in error.evidence:
+        if "sqlstate" not in error.evidence or lost(error):
             raise
         raise CannotUpdate(error.message) from None
     routines = stand.plan.routines if stand.change.any or work.change.any else ()

@@ -26,6 +26,7 @@ _MOST_LOCKS = 2000
 """A server's table of locks has room for about 6,400 with the usual settings; pg_dump needs as many."""
 
 
+_PATIENCE = "60s"
 _ADDING_UP = "96MB"
 """What a session may hold in memory while it adds up the blocks of a table."""
 
@@ -95,6 +96,15 @@ class Workshop:
         """Open a session on the user's database on the mirror, ready for definitions."""
         opened = self._standby.connect(self.held.door, purpose)
         restore.prepare(opened)
+        return opened
+
+    def on_schema(self) -> Session:
+        """Open a session on the mirror that makes definitions, and waits for a table for a minute at most.
+
+        Nobody but this run has locks there; what would wait for one of its own would wait for ever.
+        """
+        opened = self.on_mirror("schema")
+        opened.execute(f"SET lock_timeout = '{_PATIENCE}'")
         return opened
 
     def crew(self, purpose: str, task: Callable[[Sessions, Item], Result]) -> Crew[Item, Result]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from supaneon_sync.policy.holdings import Holding
+from supaneon_sync.policy.moved import Moved
 from supaneon_sync.report.outcome import Table
 from supaneon_sync.report.text import size_text
 
@@ -151,6 +152,21 @@ class Changes:
             "unchanged_tables": len(self.tables) - len(listed),
             "schema": None if schema is None else {k: list(names) for k, names in vars(schema).items()},
         }
+
+
+def of_moved(one: Moved) -> TableChange:
+    """Return what the engine found of one table, which it compared with the mirror."""
+    counts = one.counts
+    return TableChange(
+        label=one.label,
+        state=State(one.state),
+        before=one.rows_before,
+        now=one.rows,
+        added=None if counts is None else counts.added,
+        changed=None if counts is None else counts.changed,
+        removed=None if counts is None else counts.removed,
+        moved=one.bytes,
+    )
 
 
 def of_rebuild(last: Holding | None, present: Holding, moved: Mapping[str, int]) -> Changes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from supaneon_sync.report.outcome import Outcome
 
-TOLD = False
+TOLD = True
 """Whether runs tell how tables moved, and know ``strategy`` and ``rebuild-every``."""
 
 STATES = ("unchanged", "rows changed", "rewritten", "new")
