@@ -229,23 +229,15 @@ class Standby:
         cannot change; on Neon the history must not be the mirror's. Raises DataDiffers or Refused.
         """
         self._prove_parent(one)
-        stored, timeline = self._stored(door)
+        with self.house(door, "identity") as house:
+            stored = house.manifest()
+            timeline = house.timeline()
         if stored is None:
             raise Refused(f"{one.name} holds no manifest.", remedy="Do not use it; take another backup.")
         document = manifest.read(stored[1], one.mark.manifest)
         if timeline and timeline == document.get("mirror_timeline"):
             raise Refused(f"The URI of {one.name} leads to the mirror.", remedy="Run it again.")
         return document
-
-    def _stored(self, door: Conninfo) -> tuple[tuple[str, str] | None, str]:
-        """Return the manifest (digest and text; None: there is none) and the history that a door leads to."""
-        try:
-            with self.house(door, "identity") as house:
-                return house.manifest(), house.timeline()
-        except NeonError as error:
-            if error.evidence.get("missing") != "database":
-                raise
-            return None, ""
 
     def _prove_parent(self, one: StandingBackup) -> None:
         now = self.client.branch(self.project.id, one.branch.id)

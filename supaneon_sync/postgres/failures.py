@@ -81,7 +81,6 @@ def _first_line(text: str) -> str:
     return text.strip().split("\n", 1)[0][:300]
 
 
-_NO_DATABASE = r'database "[^"]+" does not exist'
 _CONNECT_REMEDIES: tuple[tuple[str, str, str], ...] = (
     (
         r"Network is unreachable|No route to host|Cannot assign requested address|Address family not",
@@ -99,7 +98,7 @@ _CONNECT_REMEDIES: tuple[tuple[str, str, str], ...] = (
         "Lower --jobs, or raise the pool size.",
     ),
     (
-        _NO_DATABASE,
+        r'database "[^"]+" does not exist',
         "there is no such database",
         "Check the database's name (NEON_DATABASE, or the connection string's).",
     ),
@@ -144,9 +143,7 @@ def unreachable(text: str, conninfo: Conninfo, side: Side) -> SupaneonError:
     server_said = _first_line(text)
     if conninfo.password is not None and conninfo.password:
         server_said = server_said.replace(conninfo.password.reveal(), "***")
-    missing = "database" if re.search(_NO_DATABASE, text) else None
     for pattern, what, remedy in _CONNECT_REMEDIES:
         if re.search(pattern, text, re.IGNORECASE):
-            told = f"Cannot connect to {where}: {what}."
-            return kind(told, remedy=remedy, cause=server_said, missing=missing)
+            return kind(f"Cannot connect to {where}: {what}.", remedy=remedy, cause=server_said)
     return kind(f"Cannot connect to {where}.", remedy="See the cause.", cause=server_said)

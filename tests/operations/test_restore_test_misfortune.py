@@ -129,14 +129,16 @@ def test_a_manifest_that_cannot_be_read_condemns(world: Sandbox, backup: str) ->
     assert 'column "body" does not exist' in told(outcome, "identity")[0]
 
 
-def test_a_backup_without_our_database_condemns(world: Sandbox, backup: str) -> None:
+def test_without_our_database_it_may_be_another_branch_so_nothing_is_condemned(
+    world: Sandbox, backup: str
+) -> None:
     world.execute(backup, "ALTER DATABASE supaneon RENAME TO gone", "postgres")
     try:
         outcome = drill(world)
     finally:
         world.execute(backup, "ALTER DATABASE gone RENAME TO supaneon", "postgres")
-    assert (outcome.verdict, outcome.exit_code) == ("fail-data", 6)
-    assert "holds no manifest" in told(outcome, "identity")[0]
+    assert (outcome.verdict, outcome.exit_code) == ("fail-connectivity", 4)
+    assert "there is no such database" in told(outcome, "identity")[0]
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[]", "7", '{"format": "x"}', "{}", '{"format": null}'])
