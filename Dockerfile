@@ -60,6 +60,7 @@ LABEL org.opencontainers.image.title="supaneon-sync" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 
-ENV SUPANEON_CLIENTS=/usr/lib/postgresql
+ENV SUPANEON_CLIENTS=/usr/lib/postgresql \
+    SUPANEON_IMAGE="${VERSION}@${REVISION}"
 # -I: nothing in the caller's environment or working directory decides what Python loads. -u: live logs.
 ENTRYPOINT ["/usr/bin/python3", "-I", "-u", "/opt/supaneon-sync/entrypoint.py"]

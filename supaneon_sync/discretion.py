@@ -21,6 +21,7 @@ _ABOUT_BRANCHES = frozenset({"list", "resolve", "prune", "pin", "unpin", "config
 _FACTS = frozenset(
     {"Backup", "Branch", "Snapshot of the primary", "Age", "You will lose", "Whole run", "Whole drill"}
     | {"First answer", "Snapshot held", "Direct host", "Pooled host", "Anomaly"}
+    | {"Manifest", "Tested at", "Tested by", "Workflow run"}
 )
 _OUTPUTS = frozenset({"tables", "rows", "bytes", "rows-added", "rows-changed", "rows-removed"})
 _WITHHELD = "Names and numbers of tables are withheld (hide-names)."

@@ -53,6 +53,7 @@ def new_run(environment: Mapping[str, str], progress: Progress) -> Run:
         token=secrets.token_bytes,
         progress=progress,
         url=_workflow_run(environment),
+        image=environment.get("SUPANEON_IMAGE", ""),
     )
 
 

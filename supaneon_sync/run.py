@@ -106,7 +106,8 @@ class Stop:
 class Run:
     """One call of the tool. ``url`` is the address of the workflow run, where there is one.
 
-    ``attended`` says that somebody at a terminal asked, and not a step of a workflow.
+    ``attended`` says that somebody at a terminal asked, and not a step of a workflow. ``image`` is the
+    version and revision of the image that it runs in, '' outside of one.
     """
 
     clock: Callable[[], datetime]
@@ -116,3 +117,4 @@ class Run:
     url: str | None = None
     stop: Stop = field(default_factory=Stop)
     attended: bool = True
+    image: str = ""

@@ -8,6 +8,7 @@ from typing import Any
 
 from supaneon_sync import __version__
 from supaneon_sync.errors import ConfigError, NeonError
+from supaneon_sync.operations import diagnosing
 from supaneon_sync.operations.drill_areas import Ground, Looks, Seen, findings
 from supaneon_sync.policy.drill import Finding, Gravity
 from supaneon_sync.policy.facts import Relation
@@ -88,12 +89,11 @@ class Records:
 
     def _rows(self) -> Seen:
         seed = Seed(*self._ground.manifest["seed"])
-        recorded = {(one["schema"], one["name"]): one for one in self._ground.manifest["tables"]}
-        methods = {key: Method(one.get("method", "server")) for key, one in recorded.items()}
+        recorded = {(one["schema"], one["name"]): _recorded(one) for one in self._ground.manifest["tables"]}
 
         def task(sessions: Sessions, table: Relation) -> Fingerprint | str:
             try:
-                return fingerprint(sessions[0], table, seed, methods[table.schema, table.name])
+                return fingerprint(sessions[0], table, seed, recorded[table.schema, table.name].method)
             except NeonError as error:
                 if drilling.lost(error):
                     raise
@@ -103,16 +103,23 @@ class Records:
         results = self._ground.crew(task).work(
             sorted(there, key=lambda table: -table.pages), self._counted(there)
         )
+        wanted = {table: recorded[table.schema, table.name] for table in there}
+        differing = {
+            table.label: wanted[table]
+            for table in there
+            if isinstance(results[table], Fingerprint) and results[table] != wanted[table]
+        }
+        counted = diagnosing.against_the_mirror(self._ground, differing)
         told = [
             f"table {schema}.{name} is missing"
             for schema, name in recorded.keys() - self._ground.tables.keys()
         ]
         for table in there:
-            text = _row_difference(recorded[table.schema, table.name], results[table])
+            text = _row_difference(wanted[table], results[table])
             if text:
-                told.append(f"{table.label} {text}")
-        rows = sum(one["rows"] for one in recorded.values())
-        return Seen(f"{len(recorded)} tables, {rows} rows", findings(Gravity.DATA, sorted(told)))
+                told.append(f"{table.label} {text}{counted.of(table.label)}")
+        tested = f"{len(recorded)} tables, {sum(one.rows for one in recorded.values())} rows"
+        return Seen("; ".join(filter(None, (tested, counted.note))), findings(Gravity.DATA, sorted(told)))
 
     def _left_out(self) -> Seen:
         wanted = [(one["schema"], one["name"]) for one in self._ground.manifest["tables_without_rows"]]
@@ -157,11 +164,15 @@ class Records:
         return done
 
 
-def _row_difference(recorded: Mapping[str, Any], found: Fingerprint | str) -> str:
+def _recorded(one: Mapping[str, Any]) -> Fingerprint:
+    return Fingerprint(one["rows"], one["fingerprint"], Method(one.get("method", "server")))
+
+
+def _row_difference(recorded: Fingerprint, found: Fingerprint | str) -> str:
     if isinstance(found, str):
         return found
-    if found.rows != recorded["rows"]:
-        return f"has {found.rows} rows, {recorded['rows']} recorded"
-    if found.digest != recorded["fingerprint"]:
+    if found.rows != recorded.rows:
+        return f"has {found.rows} rows, {recorded.rows} recorded"
+    if found != recorded:
         return f"has as many rows as recorded ({found.rows}), but other contents"
     return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from supaneon_sync.errors import DataDiffers, NeonError, QuotaError, Refused, SupaneonError
@@ -20,6 +20,9 @@ from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import Keeper
 from supaneon_sync.report.manifest import NewerManifest
+
+_UNARCHIVING = "300"
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Drill:
         if endpoint.branch_id != self._subject.branch.id or door.host != endpoint.host:
             text = "the URI does not lead to the drill's own compute; nothing was read through it"
             return Seen(findings=(Finding(Gravity.CONNECTIVITY, text),))
-        session = self._standby.connect(door, PURPOSE)
+        session = self._standby.connect(_patient(door), PURPOSE)
         doors.append(door)
         opened.append(session)
         version = session.value("SELECT current_setting('server_version')")
@@ -146,6 +149,12 @@ STEPS = {
     "writes": "Write to each table and take it back",
     "indexes": "Look through the indexes",
 }
+
+
+def _patient(door: Conninfo) -> Conninfo:
+    """Return the door with time for a compute whose branch Neon has put into its archive: it is taken out
+    while the connection waits (https://neon.com/docs/guides/branch-archiving)."""
+    return replace(door, options=dict(door.options) | {"connect_timeout": _UNARCHIVING})
 
 
 def _gravity(error: SupaneonError) -> Gravity:

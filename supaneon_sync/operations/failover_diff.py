@@ -121,7 +121,8 @@ def _by_rows_note(changes: list[TableChange]) -> tuple[str, ...]:
         notes.append("Compared by rows: without a primary key a changed row counts as removed and added.")
     if any(one.how == "whole" for one in changes):
         notes.append(
-            "Compared as a whole: the table's owner could make a query run code, so rows were not counted."
+            "Compared as a whole: the table's owner could make a query run code, so its rows are compared as"
+            " they are streamed, and too many of them differ to be counted so."
         )
     return tuple(notes)
 

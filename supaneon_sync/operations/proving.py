@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import DataDiffers
+from supaneon_sync.operations import diagnosing
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import compare
 from supaneon_sync.policy.facts import Relation
@@ -71,12 +72,12 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
     """
     found_rows = _tables(workshop, claim)
     recomputed = _recomputed(workshop, claim, found_rows)
-    problems = [
-        _difference(one, found_rows[one])
+    differing = {
+        one: _difference(one, found_rows[one])
         for one in claim.tables
         if found_rows[one] != one.source and one not in recomputed
-    ]
-    problems += _large_objects(workshop, claim)
+    }
+    problems = _large_objects(workshop, claim)
     with workshop.on_mirror("proof") as reader:
         problems += _sequences(claim.readings, sequences.reread(reader, claim.readings))
         problems += mirror.unexpected_rows(reader, [table for table, _ in claim.plan.rowless])
@@ -89,17 +90,27 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
         excused=[violation.entry for violation in claim.violations],
         same_major=claim.same_major,
     )
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataDiffers(
-            f"The copy is not equal to the primary's snapshot: {'; '.join(problems[:_SHOWN])}{more}.",
-            remedy="Nothing was published; earlier backups stand. Run it again; tell us if it recurs.",
-            differences=problems,
-        )
+    if differing or problems:
+        raise _not_equal(workshop, claim.seed, differing, problems)
     tables = tuple(replace(one, source=found_rows[one]) for one in claim.tables)
     usual = [text for one, text in recomputed.items() if _is_usual(one)]
     unusual = [text for one, text in recomputed.items() if not _is_usual(one)]
     return Proof(found, tables, tuple(unusual), tuple(usual))
+
+
+def _not_equal(
+    workshop: Workshop, seed: Seed, differing: Mapping[CopiedTable, str], others: Sequence[str]
+) -> DataDiffers:
+    """Return the error that tells what differs, with the number of rows where they can be counted."""
+    counted = diagnosing.against_the_primary(workshop, seed, list(differing))
+    problems = [text + counted.of(one.table.label) for one, text in differing.items()] + list(others)
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    told = ". ".join(filter(None, ("; ".join(problems[:_SHOWN]) + more, counted.note)))
+    return DataDiffers(
+        f"The copy is not equal to the primary's snapshot: {told}.",
+        remedy="Nothing was published; earlier backups stand. Run it again; tell us if it recurs.",
+        differences=problems,
+    )
 
 
 def _is_usual(one: CopiedTable) -> bool:

@@ -23,8 +23,10 @@ from supaneon_sync.policy import baseline, marks, names
 from supaneon_sync.policy.backups import Backup
 from supaneon_sync.policy.marks import Mark
 from supaneon_sync.policy.shape import Shape
-from supaneon_sync.postgres import large_objects
+from supaneon_sync.postgres import inventory, large_objects
 from supaneon_sync.postgres.conninfo import Conninfo
+from supaneon_sync.postgres.fingerprint import Method, fingerprints
+from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.shape import queries as shape_queries
 from supaneon_sync.postgres.shape import read as read_shape
 from supaneon_sync.report import coverage, ledger, manifest
@@ -69,7 +71,9 @@ def publish(
     moment = proved.snapshot.time.astimezone(UTC).replace(microsecond=0)
     with standby.connect(held.door, "shape") as reader, reader.transaction("READ ONLY"):
         shape = read_shape(reader, [role.name for role in proved.plan.roles])
+        copies = _asked_of_the_copy(reader, proved)
     document = describe(standby, held, proved, primary, shape) | account.document()
+    document["tables"] = _tables(proved, copies)
     body = manifest.canonical(document)
     digest = manifest.digest(body)
     now = run.clock()
@@ -142,6 +146,36 @@ def ledger_of(proved: Proved) -> tuple[Line, ...]:
     return coverage.coverage(proved.plan, proved.inventory, found)
 
 
+def _asked_of_the_copy(reader: Session, proved: Proved) -> dict[tuple[str, str], str]:
+    """Return the digests that the copy itself gives of tables that only the stream could digest.
+
+    Only this tool can compute the stream's; these anybody can, with ``docs/check-branch.sql``.
+    """
+    streamed = {
+        (one.table.schema, one.table.name) for one in proved.tables if one.source.method is Method.STREAM
+    }
+    there = [one for one in inventory.read(reader).relations.values() if one.trusted and one.kind == "r"]
+    asked = [one for one in there if (one.schema, one.name) in streamed]
+    found = fingerprints(reader, [(one, Method.SERVER) for one in asked], proved.seed)
+    return {(one.schema, one.name): given.digest for one, given in zip(asked, found, strict=True)}
+
+
+def _tables(proved: Proved, copies: Mapping[tuple[str, str], str]) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for one in proved.tables:
+        told: dict[str, object] = {
+            "schema": one.table.schema,
+            "name": one.table.name,
+            "rows": one.source.rows,
+            "fingerprint": one.source.digest,
+            "method": one.source.method.value,
+            "bytes": one.bytes,
+        }
+        copy = copies.get((one.table.schema, one.table.name))
+        found.append(told | {"copy": copy} if copy else told)
+    return found
+
+
 def describe(
     standby: Standby, held: HeldMirror, proved: Proved, primary: Conninfo, shape: Shape
 ) -> dict[str, Any]:
@@ -154,8 +188,9 @@ def describe(
     where = f"{primary.host}:{primary.port}/{primary.dbname}"
     return {
         "format": manifest.FORMAT,
-        "tool": {"version": __version__, "pg_dump": proved.client.version},
+        "tool": {"version": __version__, "pg_dump": proved.client.version, "image": standby.run.image},
         "run": standby.run.url or "",
+        "seconds": {phase: round(seconds, 3) for phase, seconds in proved.seconds.items()},
         "primary": {
             "host_sha256": hashlib.sha256(where.encode()).hexdigest(),
             "database": facts.database,
@@ -168,17 +203,6 @@ def describe(
         "target": {"database": held.door.dbname, "major": held.target.major, "project": standby.project.id},
         "mirror_timeline": held.house.timeline(),
         "seed": [proved.seed.first, proved.seed.second],
-        "tables": [
-            {
-                "schema": one.table.schema,
-                "name": one.table.name,
-                "rows": one.source.rows,
-                "fingerprint": one.source.digest,
-                "method": one.source.method.value,
-                "bytes": one.bytes,
-            }
-            for one in proved.tables
-        ],
         "tables_without_rows": [
             {"schema": table.schema, "name": table.name, "reason": why} for table, why in proved.plan.rowless
         ],

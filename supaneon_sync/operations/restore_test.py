@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC
 
+from supaneon_sync import __version__
 from supaneon_sync.errors import NeonError, SupaneonError
-from supaneon_sync.neon_client import Branch
+from supaneon_sync.neon_client import Branch, NotFound
 from supaneon_sync.operations import drill_branches, handover
 from supaneon_sync.operations.backup import NOT_IN_THE_DATABASE
 from supaneon_sync.operations.drilling import Drill, Examination, Subject
@@ -93,6 +95,8 @@ def _settle(
     if verdict.condemns:
         return branch, seen, drill_branches.keep(standby, backup, branch)
     if verdict is Verdict.FAIL_CONNECTIVITY:
+        if _is_gone(standby, branch):
+            return None, seen, [f"{branch.name} is no longer there: somebody removed it meanwhile."]
         note = f"{branch.name} was kept; it expires by itself, or goes with the next drill."
         return branch, seen, [note]
     notes = drill_branches.release(standby, backup)
@@ -101,6 +105,16 @@ def _settle(
         return None, seen, notes
     area = Area("clean-up", "", (Finding(Gravity.CONNECTIVITY, left.rstrip(".")),))
     return branch, replace(seen, areas=(*seen.areas, area)), notes
+
+
+def _is_gone(standby: Standby, branch: Branch) -> bool:
+    try:
+        standby.client.branch(standby.project.id, branch.id)
+    except NotFound:
+        return True
+    except NeonError:
+        return False
+    return False
 
 
 def _record(standby: Standby, done: _Done) -> tuple[str, ...]:
@@ -144,8 +158,12 @@ def _outcome(done: _Done, run: Run) -> Outcome:
         headline=_headline(done),
         facts=(
             ("Backup", done.backup.name),
+            ("Manifest", done.backup.mark.manifest),
             ("Snapshot of the primary", outputs["snapshot-time"]),
             ("Age", handover.age_in_words(done.backup.age(now))),
+            ("Tested at", f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"),
+            ("Tested by", f"supaneon-sync {__version__}"),
+            *((("Workflow run", run.url),) if run.url else ()),
             ("First answer", "none" if answered is None else f"{answered:.1f} s after the call"),
             ("Whole drill", f"{done.seconds:.1f} s"),
             *((("Anomaly", done.backup.backup.anomaly),) if done.backup.backup.anomaly else ()),
@@ -163,9 +181,11 @@ def _outcome(done: _Done, run: Run) -> Outcome:
 
 def _headline(done: _Done) -> str:
     verdict, name = done.seen.verdict, done.backup.name
+    skipped = ", ".join(area.name for area in done.seen.areas if area.skipped)
+    more = f" Not checked: {skipped}." if skipped else ""
     return {
-        Verdict.PASS: f"{name} can be used: every check passed.",
-        Verdict.DEGRADED: f"{name} holds the recorded data and can be used; see what was found.",
+        Verdict.PASS: f"{name} can be used: every check passed.{more}",
+        Verdict.DEGRADED: f"{name} holds the recorded data and can be used; see what was found.{more}",
         Verdict.FAIL_STALE: f"{name} holds the recorded data, and is older than you allow.",
         Verdict.FAIL_CHECKS: f"{name} holds the recorded data, and fails what was asked of it.",
         Verdict.FAIL_CONNECTIVITY: f"The drill of {name} did not get through; this says nothing about the "

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 Hash = tuple[int, int]
 Key = TypeVar("Key", str, Hash)
 Value = TypeVar("Value", Hash, int)
+Told = Callable[[str, str], None]
+"""Who is told of each row that differs: what it is (added, changed or removed), and its key."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,27 @@ class Counts:
         return bool(self.added or self.changed or self.removed)
 
 
-def by_key(before: Iterable[tuple[str, Hash]], after: Iterable[tuple[str, Hash]]) -> Counts:
+def rows_differ(counts: Counts) -> str:
+    """Return in words how a copy (the later state) differs from what it is a copy of."""
+    parts = (("missing", counts.removed), ("changed", counts.changed), ("extra", counts.added))
+    total = sum(count for _, count in parts)
+    if not total:
+        return "no row differs"
+    shown = ", ".join(f"{count} {what}" for what, count in parts if count)
+    return f"{total} {'row differs' if total == 1 else 'rows differ'}: {shown}"
+
+
+def by_key(
+    before: Iterable[tuple[str, Hash]], after: Iterable[tuple[str, Hash]], told: Told = lambda *_: None
+) -> Counts:
     """Compare two streams of (key, hash of the row), both in the same order, each key once."""
-    added = changed = removed = 0
-    for old, new in _pairs(before, after):
-        if old is None:
-            added += 1
-        elif new is None:
-            removed += 1
-        elif old != new:
-            changed += 1
-    return Counts(added, changed, removed)
+    found = {"added": 0, "changed": 0, "removed": 0}
+    for key, old, new in _pairs(before, after):
+        if old != new:
+            what = "added" if old is None else "removed" if new is None else "changed"
+            found[what] += 1
+            told(what, key)
+    return Counts(**found)
 
 
 def by_row(before: Iterable[tuple[Hash, int]], after: Iterable[tuple[Hash, int]]) -> Counts:
@@ -44,7 +56,7 @@ def by_row(before: Iterable[tuple[Hash, int]], after: Iterable[tuple[Hash, int]]
     Without a key nobody can say which row became which: a changed row is one that went and one that came.
     """
     added = removed = 0
-    for old, new in _pairs(before, after):
+    for _, old, new in _pairs(before, after):
         added += max(0, (new or 0) - (old or 0))
         removed += max(0, (old or 0) - (new or 0))
     return Counts(added, 0, removed)
@@ -52,23 +64,17 @@ def by_row(before: Iterable[tuple[Hash, int]], after: Iterable[tuple[Hash, int]]
 
 def _pairs(
     before: Iterable[tuple[Key, Value]], after: Iterable[tuple[Key, Value]]
-) -> Iterator[tuple[Value | None, Value | None]]:
-    """Yield what each key has on either side, in the order of the keys."""
+) -> Iterator[tuple[Key, Value | None, Value | None]]:
+    """Yield each key with what it has on either side, in the order of the keys."""
     olds, news = iter(before), iter(after)
     old, new = next(olds, None), next(news, None)
-    while old is not None and new is not None:
-        if old[0] < new[0]:
-            yield old[1], None
+    while old is not None or new is not None:
+        if old is not None and (new is None or old[0] < new[0]):
+            yield old[0], old[1], None
             old = next(olds, None)
-        elif new[0] < old[0]:
-            yield None, new[1]
+        elif new is not None and (old is None or new[0] < old[0]):
+            yield new[0], None, new[1]
             new = next(news, None)
-        else:
-            yield old[1], new[1]
+        elif old is not None and new is not None:
+            yield old[0], old[1], new[1]
             old, new = next(olds, None), next(news, None)
-    while old is not None:
-        yield old[1], None
-        old = next(olds, None)
-    while new is not None:
-        yield None, new[1]
-        new = next(news, None)

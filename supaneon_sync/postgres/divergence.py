@@ -1,24 +1,24 @@
-"""Two branches of one database compared table by table: fingerprints, then parts, then rows.
+"""Two states of one database compared table by table: fingerprints, then parts, then rows.
 
 Rows are hashed in the servers as the fingerprints of a backup are; over the wire go the sums of a part of
-a table, and of the parts that differ the keys with a hash each, in order. Nothing is kept in memory.
+a table, and of the parts that differ the keys with a hash each, in order. Nothing is kept in memory. Of a
+table whose owner is not to be trusted the lines of COPY are compared (`lines`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from psycopg2 import sql
 
 from supaneon_sync.policy import divergence
-from supaneon_sync.policy.divergence import Counts, Hash
+from supaneon_sync.policy.divergence import Counts, Hash, Told
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.shape import Shape
-from supaneon_sync.postgres import inventory
-from supaneon_sync.postgres.fingerprint import Method, Seed, fingerprint, hashed_columns
+from supaneon_sync.postgres import inventory, lines
+from supaneon_sync.postgres.fingerprint import Seed, fingerprint, hashed_columns, written
+from supaneon_sync.postgres.lines import Compared, both
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.shape import read as read_shape
 
@@ -36,16 +36,20 @@ SELECT format('%I.%I', schemaname, sequencename), last_value FROM pg_sequences
 WHERE schemaname !~ '^pg_' AND schemaname <> 'information_schema'
 """
 
-Answer = TypeVar("Answer")
-
 
 @dataclass(frozen=True)
-class Side:
-    """One of the two databases, in one transaction that sees one moment."""
+class Rows:
+    """The tables of a database by their labels, and their primary keys, with a session that reads them."""
 
     session: Session
     tables: Mapping[str, Relation]
     keys: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Side(Rows):
+    """One of two databases, in one transaction that sees one moment."""
+
     sequences: Mapping[str, int | None]
     shape: Shape
 
@@ -60,18 +64,33 @@ class TableChange:
     note: str = ""
 
 
+def rows(session: Session) -> Rows:
+    """Return the tables that hold rows themselves, seen in the session's open transaction."""
+    facts = inventory.read(session)
+    return _rows_of(session, [one for one in facts.relations.values() if one.kind == "r"])
+
+
 def read(session: Session) -> Side:
-    """Return what a database holds, seen in the session's open REPEATABLE READ transaction."""
+    """Return what a database holds, seen in the session's open REPEATABLE READ transaction.
+
+    Tables of extensions are left aside.
+    """
     facts = inventory.read(session)
     members = {oid for catalog, oid in facts.extension_members if catalog == 1259}
-    tables = {r.oid: r for r in facts.relations.values() if r.kind == "r" and r.oid not in members}
-    keys = {oid: tuple(columns) for oid, columns in session.query(_KEYS)}
+    tables = [one for one in facts.relations.values() if one.kind == "r" and one.oid not in members]
     return Side(
-        session=session,
-        tables={table.label: table for table in tables.values()},
-        keys={tables[oid].label: columns for oid, columns in keys.items() if oid in tables},
+        **vars(_rows_of(session, tables)),
         sequences=dict(session.query(_SEQUENCES)),
         shape=read_shape(session, []),
+    )
+
+
+def _rows_of(session: Session, tables: Sequence[Relation]) -> Rows:
+    keys = {oid: tuple(columns) for oid, columns in session.query(_KEYS)}
+    return Rows(
+        session,
+        tables={table.label: table for table in tables},
+        keys={table.label: keys[table.oid] for table in tables if table.oid in keys},
     )
 
 
@@ -81,27 +100,35 @@ def moved_sequences(before: Side, after: Side) -> tuple[str, ...]:
     return tuple(sorted(name for name in there if before.sequences[name] != after.sequences[name]))
 
 
-def compare(before: Side, after: Side, label: str, seed: Seed) -> TableChange:
-    """Compare one table of the two sides, which may be missing on either."""
+def compare(before: Rows, after: Rows, label: str, seed: Seed, told: Told = lambda *_: None) -> TableChange:
+    """Compare one table of the two sides, which may be missing on either.
+
+    ``told`` hears of each row that differs, where there is a primary key to tell rows by.
+    """
     old, new = before.tables.get(label), after.tables.get(label)
     if old is None or new is None:
-        added = 0 if new is None else _rows(after.session, new)
-        removed = 0 if old is None else _rows(before.session, old)
+        added = 0 if new is None else _count(after.session, new)
+        removed = 0 if old is None else _count(before.session, old)
         return TableChange(label, Counts(added, 0, removed), "new table" if old is None else "dropped table")
     common = [column.name for column in old.columns if _same(column.name, old, new)]
     note = _columns_note(old, new, common)
-    sides = ((before, _with(old, common)), (after, _with(new, common)))
-    method = Method.SERVER if old.trusted and new.trusted else Method.STREAM
-    first, second = _both(sides, lambda side, table: fingerprint(side.session, table, seed, method))
-    if first == second:
-        return TableChange(label, Counts(), "equal", note)
-    if method is Method.STREAM:
-        more = f"{first.rows} rows before, {second.rows} now"
-        return TableChange(label, None, "whole", "; ".join(filter(None, (more, note))))
-    key = before.keys.get(label)
-    if key and key == after.keys.get(label) and set(key) <= set(common):
-        return TableChange(label, _keyed(sides, key, seed), "key", note)
-    return TableChange(label, _keyless(sides, seed), "rows", note)
+    sides = ((before.session, _with(old, common)), (after.session, _with(new, common)))
+    key = before.keys.get(label, ())
+    if key != after.keys.get(label) or not set(key) <= set(common):
+        key = ()
+    if old.trusted and new.trusted:
+        first, second = both(sides, lambda session, table: fingerprint(session, table, seed))
+        if first == second:
+            return TableChange(label, Counts(), "equal", note)
+        counts = _keyed(sides, key, seed, told) if key else _keyless(sides, seed)
+    else:
+        key = key if set(key) <= set(written(sides[0][1])) else ()
+        found, number = lines.count(sides, key, seed, told)
+        if found is None:
+            return TableChange(label, None, "whole", "; ".join(filter(None, (number, note))))
+        counts = found
+    how = "key" if key else "rows"
+    return TableChange(label, counts, how if counts.any else "equal", note)
 
 
 def _same(name: str, old: Relation, new: Relation) -> bool:
@@ -132,17 +159,7 @@ def _columns_note(old: Relation, new: Relation, common: Sequence[str]) -> str:
     return "; ".join(told)
 
 
-Compared = tuple[tuple[Side, Relation], tuple[Side, Relation]]
-
-
-def _both(sides: Compared, work: Callable[[Side, Relation], Answer]) -> tuple[Answer, Answer]:
-    """Do the same on both sides at the same time."""
-    with ThreadPoolExecutor(2) as crew:
-        before, after = (crew.submit(work, side, table) for side, table in sides)
-        return before.result(), after.result()
-
-
-def _rows(session: Session, table: Relation) -> int:
+def _count(session: Session, table: Relation) -> int:
     return int(session.value(sql.SQL("SELECT count(*) FROM ONLY {}").format(_name(table))))
 
 
@@ -175,36 +192,36 @@ def _lines(table: Relation, key: Sequence[str], seed: Seed) -> sql.Composed:
 
 
 def _differing_parts(sides: Compared, key: Sequence[str], seed: Seed) -> list[int]:
-    def sums(side: Side, table: Relation) -> dict[int, tuple[object, ...]]:
+    def sums(session: Session, table: Relation) -> dict[int, tuple[object, ...]]:
         statement = sql.SQL("SELECT part, count(*), sum(one)::text, sum(two)::text FROM {} GROUP BY part")
-        return {row[0]: row[1:] for row in side.session.query(statement.format(_lines(table, key, seed)))}
+        return {row[0]: row[1:] for row in session.query(statement.format(_lines(table, key, seed)))}
 
-    before, after = _both(sides, sums)
+    before, after = both(sides, sums)
     return sorted(part for part in before.keys() | after.keys() if before.get(part) != after.get(part))
 
 
-def _keyed(sides: Compared, key: Sequence[str], seed: Seed) -> Counts:
+def _keyed(sides: Compared, key: Sequence[str], seed: Seed, told: Told) -> Counts:
     parts = _differing_parts(sides, key, seed)
 
-    def stream(side: Side, table: Relation) -> Iterator[tuple[str, Hash]]:
+    def stream(session: Session, table: Relation) -> Iterator[tuple[str, Hash]]:
         statement = sql.SQL('SELECT key, one, two FROM {} WHERE part = ANY ({}) ORDER BY key COLLATE "C"')
         chosen = statement.format(_lines(table, key, seed), sql.Literal(parts))
-        for text, one, two in _cursor(side.session, chosen):
+        for text, one, two in _cursor(session, chosen):
             yield str(text), (int(str(one)), int(str(two)))
 
     (before, old), (after, new) = sides
-    return divergence.by_key(stream(before, old), stream(after, new))
+    return divergence.by_key(stream(before, old), stream(after, new), told)
 
 
 def _keyless(sides: Compared, seed: Seed) -> Counts:
     parts = _differing_parts(sides, (), seed)
 
-    def stream(side: Side, table: Relation) -> Iterator[tuple[Hash, int]]:
+    def stream(session: Session, table: Relation) -> Iterator[tuple[Hash, int]]:
         statement = sql.SQL(
             "SELECT one, two, count(*) FROM {} WHERE part = ANY ({}) GROUP BY one, two ORDER BY one, two"
         )
         chosen = statement.format(_lines(table, (), seed), sql.Literal(parts))
-        for one, two, count in _cursor(side.session, chosen):
+        for one, two, count in _cursor(session, chosen):
             yield (int(str(one)), int(str(two))), int(str(count))
 
     (before, old), (after, new) = sides

@@ -98,6 +98,11 @@ _CONNECT_REMEDIES: tuple[tuple[str, str, str], ...] = (
         "Lower --jobs, or raise the pool size.",
     ),
     (
+        r'database "[^"]+" does not exist',
+        "there is no such database",
+        "Check the database's name (NEON_DATABASE, or the connection string's).",
+    ),
+    (
         r"password authentication failed|SASL authentication failed|no password supplied",
         "the password or the role is wrong",
         "Update the secret with the current password.",

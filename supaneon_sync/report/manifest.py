@@ -30,18 +30,27 @@ def digest(body: str) -> str:
 def read(body: str, expected: str) -> dict[str, Any]:
     """Return the document whose digest was written on the branch when it was cut.
 
-    Raises DataDiffers when the text is not the one that was written, NewerManifest when its format is newer
-    than this tool.
+    Raises DataDiffers when the text is not the one that was written, or no manifest at all, NewerManifest
+    when its format is newer than this tool.
     """
     if digest(body) != expected:
         raise DataDiffers(
             "The manifest on this branch is not the one that was written when it was cut.",
             remedy="Do not use this branch. Take another backup, and find out who changed it.",
         )
-    document: dict[str, Any] = json.loads(body)
-    if document.get("format", 0) > FORMAT:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    known = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(known, int):
+        raise DataDiffers(
+            "The manifest on this branch cannot be read: it is no document of this tool's.",
+            remedy="Do not use this branch. Take another backup.",
+        )
+    if known > FORMAT:
         raise NewerManifest(
-            f"The manifest has format {document.get('format')}, newer than this version knows ({FORMAT}).",
+            f"The manifest has format {known}, newer than this version knows ({FORMAT}).",
             remedy="Use the version of supaneon-sync that made the backup, or a newer one.",
         )
-    return document
+    return dict(document)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from supaneon_sync.errors import Refused
-from supaneon_sync.postgres import divergence
+from supaneon_sync.postgres import divergence, lines
 from supaneon_sync.report.outcome import Outcome
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.operations.failing_over import ask, backup_of, call, rows_of, uri
@@ -22,6 +22,13 @@ CREATE TABLE public.keyless (a int, b text);
 CREATE TABLE public."Odd ""name" (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(), n numeric, j jsonb, t timestamptz DEFAULT now());
 CREATE TABLE public.untouched (id int PRIMARY KEY);
+CREATE FUNCTION public.low(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT lower($1)';
+CREATE TABLE public.lines (a text, b int, c text, PRIMARY KEY (c, a));
+CREATE INDEX ON public.lines (public.low(c));
+CREATE TABLE public.keyless_lines (a int, b text);
+CREATE INDEX ON public.keyless_lines (public.low(b));
+INSERT INTO public.lines SELECT E'a\\t\\\\' || i % 30, i, E'ü\\n' || i / 30 FROM generate_series(1, 500) i;
+INSERT INTO public.keyless_lines SELECT i % 50, 'x' || i % 20 FROM generate_series(1, 600) i;
 CREATE TABLE public.by_month (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
 CREATE TABLE public.january PARTITION OF public.by_month FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
 CREATE TABLE public.others PARTITION OF public.by_month DEFAULT;
@@ -32,7 +39,14 @@ INSERT INTO public."Odd ""name" (n, j)
 INSERT INTO public.untouched SELECT generate_series(1, 1000);
 INSERT INTO public.by_month SELECT i, '2026-01-15'::date + i FROM generate_series(1, 60) i;
 """
-KEYED = {"public.two_part_key": 2, 'public."Odd ""name"': 1, "public.january": 2, "public.others": 2}
+KEYED = {
+    "public.two_part_key": (0, 1),
+    'public."Odd ""name"': (0,),
+    "public.january": (0, 1),
+    "public.others": (0, 1),
+    "public.lines": (0, 2),
+}
+"""Which columns of COPY are a table's key."""
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +59,14 @@ def served() -> Iterator[tuple[Sandbox, Outcome]]:
         yield sandbox, call(sandbox)
 
 
-def counts(before: list[str], after: list[str], key: int) -> tuple[int, int, int]:
-    """Return added, changed, removed by comparing lines of COPY: ``key`` columns first, 0 for no key."""
+def counts(before: list[str], after: list[str], key: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return added, changed, removed by comparing lines of COPY."""
     if not key:
         old, new = Counter(before), Counter(after)
         return (new - old).total(), 0, (old - new).total()
-    olds, news = ({tuple(line.split("\t")[:key]): line for line in lines} for lines in (before, after))
+    olds, news = (
+        {tuple(line.split("\t")[place] for place in key): line for line in lines} for lines in (before, after)
+    )
     both = olds.keys() & news.keys()
     return len(news) - len(both), sum(olds[one] != news[one] for one in both), len(olds) - len(both)
 
@@ -58,7 +74,7 @@ def counts(before: list[str], after: list[str], key: int) -> tuple[int, int, int
 def independent(sandbox: Sandbox, branch: str) -> dict[str, tuple[int, int, int]]:
     before, after = rows_of(sandbox, backup_of(sandbox)), rows_of(sandbox, branch)
     found = {
-        table: counts(before.get(table, []), after.get(table, []), KEYED.get(table, 0))
+        table: counts(before.get(table, []), after.get(table, []), KEYED.get(table, ()))
         for table in before.keys() | after.keys()
     }
     return {table: numbers for table, numbers in found.items() if any(numbers)}
@@ -88,6 +104,12 @@ def write_at_random(sandbox: Sandbox, address: str, chance: random.Random) -> No
         f"""INSERT INTO public."Odd ""name" (n) SELECT 1 FROM generate_series(1, {chance.randrange(5)})""",
         f"UPDATE public.by_month SET at = at + {chance.randrange(40)} WHERE {pick}",
         "UPDATE public.untouched SET id = id",
+        f"UPDATE public.lines SET b = b + 1 WHERE {pick}",
+        f"DELETE FROM public.lines WHERE {pick}",
+        f"INSERT INTO public.lines VALUES ('{chance.random()}', NULL, '')",
+        f"UPDATE public.keyless_lines SET b = NULL WHERE {pick}",
+        f"DELETE FROM public.keyless_lines WHERE {pick}",
+        f"INSERT INTO public.keyless_lines SELECT 7, 'x7' FROM generate_series(1, {chance.randrange(9)})",
     ]
     for statement in chance.sample(statements, chance.randrange(3, len(statements))):
         ask(sandbox, address, statement)
@@ -111,12 +133,31 @@ def test_rows_come_in_batches_and_parts_and_are_counted_the_same(
     served: tuple[Sandbox, Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox, outcome = served
-    ask(sandbox, uri(outcome), "UPDATE public.two_part_key SET c = c || '.' WHERE a % 2 = 0")
+    for statement in (
+        "UPDATE public.two_part_key SET c = c || '.' WHERE a % 2 = 0",
+        "UPDATE public.lines SET b = -1 WHERE b % 2 = 0",
+    ):
+        ask(sandbox, uri(outcome), statement)
     wanted = independent(sandbox, outcome.outputs["branch-name"])
     for parts, batch in ((1, 3), (4, 7), (1024, 1)):
         monkeypatch.setattr(divergence, "PARTS", parts)
         monkeypatch.setattr(divergence, "_BATCH", batch)
+        monkeypatch.setattr(lines, "PARTS", parts)
         assert told(perform(sandbox, "failover", diff=True)) == wanted
+
+
+def test_too_many_lines_to_keep_are_told_as_such(
+    served: tuple[Sandbox, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox, outcome = served
+    ask(sandbox, uri(outcome), "UPDATE public.lines SET b = -2")
+    monkeypatch.setattr(lines, "MOST_LINES", 20)
+    found = perform(sandbox, "failover", diff=True)
+    tables: Any = found.report["tables"]
+    (one,) = (one for one in tables if one["table"] == "public.lines")
+    assert one["compared_by"] == "whole"
+    assert one["note"].startswith("500 rows before, ")
+    assert any("too many of them differ" in note for note in found.notes)
 
 
 def test_new_tables_columns_and_sequences_are_told(served: tuple[Sandbox, Outcome]) -> None:

@@ -6,6 +6,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,12 +15,12 @@ from typing import Any
 import psycopg2
 import pytest
 
-from supaneon_sync.errors import Cancelled, ConfigError, QuotaError, Refused
+from supaneon_sync.errors import Cancelled, ConfigError, NeonError, QuotaError, Refused
 from supaneon_sync.neon_client import BranchRequest
 from supaneon_sync.operations import drill_branches, drill_records
 from supaneon_sync.operations.drilling import Drill, Subject
 from supaneon_sync.operations.restore_test import restore_test
-from supaneon_sync.operations.standby import opened
+from supaneon_sync.operations.standby import Standby, opened
 from supaneon_sync.policy import names
 from supaneon_sync.policy.drill import Verdict
 from supaneon_sync.postgres import shape
@@ -220,6 +221,70 @@ def test_damage_to_a_backup_is_told_where_it_is(victim: Victim) -> None:
         assert any(words in text for text in told(outcome, where)), (words, told(outcome, where))
     assert outcome.outputs["drill-verdict"] == "failed"
     assert outcome.outputs["drill-branch"] in drills(victim.sandbox)
+
+
+THREE = (
+    "DELETE FROM public.labels WHERE ctid = '(0,1)'; UPDATE public.labels SET name = name || '!'"
+    " WHERE ctid = '(0,2)'; INSERT INTO public.labels OVERRIDING SYSTEM VALUE"
+    ' SELECT (jsonb_populate_record(l, \'{"id": 987654, "name": "canary"}\')).*'
+    " FROM public.labels l LIMIT 1"
+)
+
+
+def test_rows_that_differ_are_counted_against_the_mirror_while_that_holds_the_backup(victim: Victim) -> None:
+    (text,) = told(victim.drill(THREE), "rows")
+    assert text.endswith("but other contents (3 rows differ: 1 missing, 1 changed, 1 extra)")
+    time.sleep(1)
+    (shown,) = told(victim.drill(show_row_values=True), "rows")
+    assert shown.startswith(text[:-1] + "; missing: (")
+    assert shown.endswith("; extra: (987654))")
+    assert "canary" not in shown
+
+
+@contextmanager
+def meddled(world: Sandbox, statements: str, back: str, database: str = "neondb") -> Iterator[None]:
+    """The mirror as somebody else left it, while the block runs."""
+    world.execute(names.MIRROR, statements, database)
+    try:
+        yield
+    finally:
+        world.execute(names.MIRROR, back, database)
+
+
+def test_a_mirror_that_holds_another_state_is_no_reference(victim: Victim) -> None:
+    there = "UPDATE supaneon.manifest SET body = body || ' '"
+    back = "UPDATE supaneon.manifest SET body = rtrim(body)"
+    with meddled(victim.sandbox, there, back, "supaneon"):
+        outcome = victim.drill(THREE)
+    assert told(outcome, "rows")[0].endswith("but other contents")
+    assert "not counted: the mirror has moved on" in area(outcome, "rows")["tested"]
+    assert (outcome.verdict, outcome.exit_code) == ("fail-data", 6)
+
+
+def test_a_mirror_that_is_not_as_recorded_either_is_no_reference(victim: Victim) -> None:
+    there = "UPDATE public.labels SET name = name || '?' WHERE ctid = '(0,3)'"
+    back = "UPDATE public.labels SET name = rtrim(name, '?') WHERE name LIKE '%?'"
+    with meddled(victim.sandbox, there, back):
+        (text,) = told(victim.drill(THREE), "rows")
+    assert text.endswith("(rows not counted: on the mirror they are not as recorded either)")
+
+
+def test_without_a_mirror_to_ask_the_drill_fails_all_the_same(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Standby, "mirror", lambda _: None)
+    outcome = victim.drill(THREE)
+    assert (outcome.verdict, outcome.exit_code) == ("fail-data", 6)
+    assert "not counted: there is no mirror" in area(outcome, "rows")["tested"]
+
+    def lost(_: object) -> None:
+        raise NeonError("The mirror is not well.")
+
+    monkeypatch.setattr(Standby, "mirror", lost)
+    time.sleep(1)
+    outcome = victim.drill()
+    assert (outcome.verdict, outcome.exit_code) == ("fail-data", 6)
+    assert "not counted: The mirror is not well" in area(outcome, "rows")["tested"]
 
 
 def test_what_another_version_recorded_is_compared_as_far_as_both_asked_alike(
