@@ -233,7 +233,8 @@ def _prove(workshop: Workshop, claim: Claim, loaded: Loaded) -> Proof:
     except DataDiffers as error:
         if not loaded.carried:
             raise
-        raise _Altered(error.message) from None
+        told = error.evidence.get("differences")
+        raise _Altered("; ".join(map(str, told[:5])) if isinstance(told, list) else error.message) from None
 
 
 def _way(workshop: Workshop, shown: Source, known: Baseline | None, filled: bool, doubt: _Doubt) -> Strategy:

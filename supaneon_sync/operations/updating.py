@@ -134,7 +134,11 @@ def _schema_before_rows(
     roles.forget_settings(owner, held.door.dbname, plan.roles)
     mirror.use_path(owner, held.door.dbname, plan.search_path)
     standing = evolving.standing(owner, source.mirror)
-    change = _evolve(workshop, owner, plan, standing, baseline)
+    idle = {tie.identity for tie in ties.read(owner) if not tie.enforced}
+    change = _evolve(workshop, owner, plan, standing, replace(baseline, violated=baseline.violated | idle))
+    if idle:
+        told = (f"foreign key {schema}.{tag} was turned off" for _, schema, tag in sorted(idle))
+        change = replace(change, altered=(*change.altered, *told))
     plan = evolution.in_time(plan, change)
     tables = [table for table in plan.tables if (table.schema, table.name) not in change.reloads]
     horizon = source.moment.since(baseline.horizon)
@@ -253,17 +257,20 @@ def _plan_work(stand: _Stand, compared: dict[Relation, Compared], filled: Sequen
 def _settled(stand: _Stand, work: _Work, compared: dict[Relation, Compared]) -> list[Relation]:
     """Return the tables that are equal and that nothing of the schema will have to lock any more.
 
-    What is made of a table locks its partitions and heirs too.
+    What is made of a table locks its partitions and heirs too; a partition that is attached gets its share of
+    the foreign keys, which locks the tables at their other ends.
     """
     made = stand.change.creates | work.change.creates
     entries = stand.plan.kept()
     tables = {entry.dump_id: entry for entry in entries if entry.kind == "TABLE"}
     involved = set().union(*(entry.needs for entry in entries if entry.dump_id in made)) & tables.keys()
     checked = {(check.schema, check.owner_name) for check in _checks(stand, work)}
-    checked |= {(one.table.schema, one.table.tag) for one in stand.change.added_checks}
+    checked |= {(one.owner.schema, one.owner.tag) for one in stand.change.added_checks}
     involved |= {number for number, entry in tables.items() if (entry.schema, entry.tag) in checked}
     roots = {_root(number, tables) for number in involved}
     busy = {(e.schema, e.tag) for number, e in tables.items() if _root(number, tables) in roots}
+    if stand.change.late:
+        busy |= set().union(*(tie.ends for tie in stand.ties if tie.ends & busy))
     return [
         table
         for table, one in compared.items()

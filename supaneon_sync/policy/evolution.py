@@ -38,9 +38,9 @@ class CannotEvolve(Exception):
 
 @dataclass(frozen=True)
 class ChangedCheck:
-    """A CHECK of a table that is kept: dropped by its quoted ``name``, or made with ``definition``."""
+    """A CHECK of what stays: dropped by its quoted ``name``, or made with ``definition``."""
 
-    table: Entry
+    owner: Entry
     name: str
     definition: str = ""
 
@@ -205,7 +205,7 @@ def _differing(
         work.starts |= _built_with(old, found)
     elif kind == "TYPE" and new is not None and _grows(old, new):
         work.grown += _growth(old, new)
-    elif kind == "TABLE" and new is not None and _only_checks(old, new):
+    elif kind in ("TABLE", "DOMAIN") and new is not None and _only_checks(old, new):
         _change_checks(old, new, work)
     elif kind == "SEQUENCE" and not old.drop:  # of an identity column: its table is made anew
         work.starts |= {entry.dump_id for entry in _tables(found) if entry.dump_id in old.needs}
@@ -263,9 +263,10 @@ def _growth(old: Entry, new: Entry) -> list[str]:
 
 
 def _lines(entry: Entry) -> tuple[list[str], dict[str, str]]:
-    """Return a table's definition without its CHECKs, and these by their quoted names."""
+    """Return the definition of a table or domain without its CHECKs, and these by their quoted names."""
     rest, checks = [], {}
-    for line in entry.definition.split("\n"):
+    text = entry.definition if entry.kind == "TABLE" else entry.definition.rstrip().removesuffix(";")
+    for line in text.split("\n"):
         check = _CHECK_LINE.fullmatch(line)
         if check:
             checks[check[1]] = check[2]
@@ -306,16 +307,16 @@ def _whole(plan: Plan, standing: Standing, work: _Work) -> Evolution:
         creates=frozenset(entry.dump_id for entry in made),
         reloads=frozenset(reloads),
         grown=tuple(work.grown),
-        dropped_checks=tuple(one for one in work.dropped_checks if not _in(one.table, reloads)),
-        added_checks=tuple(one for one in work.added_checks if not _in(one.table, reloads)),
+        dropped_checks=tuple(one for one in work.dropped_checks if not _in(one.owner, reloads)),
+        added_checks=tuple(one for one in work.added_checks if not _in(one.owner, reloads)),
         reasons=tuple(work.reasons),
         altered=tuple(work.altered),
         late=frozenset(e.dump_id for e in made if e.kind == "TABLE ATTACH" and (e.needs & tables) - fresh),
     )
 
 
-def _in(table: Entry, reloads: Iterable[tuple[str, str]]) -> bool:
-    return (table.schema, table.tag) in reloads
+def _in(owner: Entry, reloads: Iterable[tuple[str, str]]) -> bool:
+    return owner.kind == "TABLE" and (owner.schema, owner.tag) in reloads
 
 
 def _closure(standing: Standing, starts: Iterable[int]) -> set[int]:

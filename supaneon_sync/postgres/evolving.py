@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg2 import sql
-
 from supaneon_sync.errors import NeonError
 from supaneon_sync.policy import evolution
 from supaneon_sync.policy.entries import Entry, Identity, Section
@@ -60,7 +58,7 @@ def before_rows(session: Session, plan: Plan, change: Evolution) -> None:
             with naming(entry, "dropped from"):
                 session.execute(entry.drop)
         for one in change.dropped_checks:
-            session.execute(_alter(one.table) + sql.SQL(f" DROP CONSTRAINT IF EXISTS {one.name}"))
+            session.execute(f"ALTER {_target(one.owner)} DROP CONSTRAINT IF EXISTS {one.name}")
         for text in change.in_place:
             session.execute(text)
         _replace_or_make(session, entries, change)
@@ -82,10 +80,10 @@ def checks(change: Evolution) -> tuple[Check, ...]:
     """Return the CHECKs that are to be made when the rows are there."""
     return tuple(
         Check(
-            object=(one.table.catalog, one.table.oid),
-            target=f"TABLE {_quoted(one.table)}",
-            schema=one.table.schema,
-            owner_name=one.table.tag,
+            object=(one.owner.catalog, one.owner.oid),
+            target=_target(one.owner),
+            schema=one.owner.schema,
+            owner_name=one.owner.tag,
             name=_plain(one.name),
             definition=one.definition,
         )
@@ -97,9 +95,7 @@ def _plain(quoted: str) -> str:
     return quoted[1:-1].replace('""', '"') if quoted.startswith('"') else quoted
 
 
-def _quoted(entry: Entry) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in (entry.schema, entry.tag))
-
-
-def _alter(entry: Entry) -> sql.Composable:
-    return sql.SQL("ALTER TABLE {}").format(sql.Identifier(entry.schema, entry.tag))
+def _target(owner: Entry) -> str:
+    """Return a table or domain as ALTER names it."""
+    names = (part.replace('"', '""') for part in (owner.schema, owner.tag))
+    return owner.kind + " " + ".".join(f'"{name}"' for name in names)

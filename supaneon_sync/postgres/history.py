@@ -4,7 +4,8 @@ PostgreSQL never changes a row in place: every version carries the number of the
 So of two snapshots of one unbroken history: rows whose number is older than every transaction that was still
 open at the first snapshot were seen by it already, and what is not among them is new. If none is new and as
 many rows are there, they are the same rows. This holds within one run of the server alone (after a restore
-numbers may be given out again), for tables of PostgreSQL's own heap, in the same file.
+numbers may be given out again), for tables of PostgreSQL's own heap, in the same file. Numbers come round: a
+row of 2**32 transactions ago may be taken for new, which costs its journey; never the other way.
 
 Source: PostgreSQL documentation, "Routine Vacuuming" (transaction ids and wraparound) and "System Columns".
 """

@@ -18,7 +18,9 @@ SELECT n.nspname, t.relname || ' ' || c.conname,
         WHERE p.oid = c.conrelid OR p.oid IN (SELECT f.relid FROM pg_partition_tree(c.conrelid) f)),
        (SELECT array_agg(ARRAY[pn.nspname::text, p.relname::text]) FROM pg_class p
         JOIN pg_namespace pn ON pn.oid = p.relnamespace
-        WHERE p.oid = c.confrelid OR p.oid IN (SELECT f.relid FROM pg_partition_tree(c.confrelid) f))
+        WHERE p.oid = c.confrelid OR p.oid IN (SELECT f.relid FROM pg_partition_tree(c.confrelid) f)),
+       NOT EXISTS (SELECT FROM pg_trigger g JOIN pg_constraint k ON k.oid = g.tgconstraint
+                   WHERE c.oid IN (k.oid, k.conparentid) AND g.tgenabled = 'D')
 FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE c.contype = 'f' AND c.conparentid = 0
 """
@@ -26,18 +28,27 @@ WHERE c.contype = 'f' AND c.conparentid = 0
 
 @dataclass(frozen=True)
 class Tie:
-    """A foreign key, with the tables (schema, name) on either end; a partitioned one has many."""
+    """A foreign key, with the tables (schema, name) on either end; a partitioned one has many.
+
+    ``enforced``: none of the triggers that make it hold is turned off, which no dump would tell.
+    """
 
     identity: Identity
     children: Names
     parents: Names
+    enforced: bool
+
+    @property
+    def ends(self) -> Names:
+        """The tables on either end."""
+        return self.children | self.parents
 
 
 def read(session: Session) -> tuple[Tie, ...]:
     """Return the foreign keys of the session's database."""
     return tuple(
-        Tie(("FK CONSTRAINT", schema, tag), _names(children), _names(parents))
-        for schema, tag, children, parents in session.query(_TIES)
+        Tie(("FK CONSTRAINT", schema, tag), _names(children), _names(parents), enforced)
+        for schema, tag, children, parents, enforced in session.query(_TIES)
     )
 
 

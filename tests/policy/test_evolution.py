@@ -142,6 +142,15 @@ def test_a_check_comes_and_goes_without_its_table() -> None:
     assert [one.name for one in back.dropped_checks] == ['"low one"']
 
 
+def test_a_check_of_a_domain_comes_without_the_tables_that_use_it() -> None:
+    domain = entry(11, "DOMAIN", "low", "CREATE DOMAIN public.low AS integer;\n")
+    checked = "CREATE DOMAIN public.low AS integer\n\tCONSTRAINT is_low CHECK ((VALUE < 9));\n"
+    now = dataclasses.replace(domain, definition=checked)
+    found = evolve(*STOOD, now, stood=(*STOOD, domain))
+    assert [(one.name, one.definition) for one in found.added_checks] == [("is_low", "CHECK ((VALUE < 9))")]
+    assert not found.drops
+
+
 def test_a_comment_is_changed_and_taken_away_in_place() -> None:
     assert made(evolve(*changed(COMMENT, "COMMENT ON TABLE public.b IS 'new';\n"))) == ["TABLE b"]
     gone = evolve(*(one for one in STOOD if one is not COMMENT))
