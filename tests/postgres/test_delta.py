@@ -330,7 +330,7 @@ def apply(server: Server, changes: Sequence[tuple[str, int, int]]) -> None:
 
 
 @given(st.lists(CHANGES, min_size=1, max_size=4), st.booleans())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_changes_night_after_night_leave_both_sides_equal(
     two: Two, nights: list[list[tuple[str, int, int]]], by_blocks: bool
 ) -> None:
