@@ -105,6 +105,8 @@ def update(
         release()
         later = _make_way(owner, stand, work)
     builds = Builds(builders, later)
+    taken = {one.table: (one.source, one.written) for one in compared.values() if one.source is not None}
+    reader = replace(reader, known=taken)
     with workshop.phase("rows", "Move the rows that differ"):
         brought = _rows(workshop, stand, work, reader, builds)
     objects = _large_objects(workshop, plan, source)
