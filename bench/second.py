@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import compare, contenders, picture, watching
+from bench import compare, contenders, picture, telling, watching
 from bench.contenders import DATABASE, Route
 from bench.slow_line import slow_line
 from supaneon_sync.sandbox.server import Server
@@ -156,7 +156,7 @@ def line(bench: Bench, rows: Rows, count: int, delay: float, options: argparse.N
             if delay:
                 found["from_primary"] = source.received - received
             runs.setdefault(label, []).append(found)
-            sys.stderr.write(f"  {label}: {found['seconds']:.2f} s\n")
+            sys.stderr.write(f"  {label}: {found['seconds']:.2f} s {found.get('phases', '')}\n")
 
         peers = [name for name in compare.PEERS if name not in contenders.missing()]
         for _ in range(options.rounds):
@@ -168,7 +168,7 @@ def line(bench: Bench, rows: Rows, count: int, delay: float, options: argparse.N
             for name in options.changes:
                 change(bench, rows, name, count)
                 timed(name, compare.OURS_PROVED, ends[1], bench.mirror)
-    return {"delay": delay, "contenders": {name: compare.summary(found) for name, found in runs.items()}}
+    return {"delay": delay, "contenders": {name: telling.summary(found) for name, found in runs.items()}}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -205,7 +205,15 @@ def main(arguments: list[str]) -> int:
                 title = f"2 tables of {count} rows, {key} keys"
                 sys.stdout.write(f"\n{title}, {size / 1e6:.0f} MB, {delay:g} ms each way\n")
                 found = line(bench, rows, count, delay / 1000, options)
-                results.append({"shape": f"{key} keys", "size": size, "description": title, **found})
+                results.append(
+                    {
+                        "shape": f"{key} keys",
+                        "size": size,
+                        "description": title,
+                        "rounds": options.rounds,
+                        **found,
+                    }
+                )
                 sys.stdout.write(f"\n{table(found)}\n")
                 sys.stdout.flush()
     document = {
