@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from supaneon_sync.errors import DataDiffers, NeonError, Refused, SnapshotLost
+from supaneon_sync.errors import DataDiffers, NeonError, PrimaryError, Refused, SnapshotLost
 from supaneon_sync.operations import rebuilding, source, updating
 from supaneon_sync.operations.loaded import Loaded
 from supaneon_sync.operations.proving import Claim, Proof, prove
@@ -37,6 +37,7 @@ from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.delta import Altered
 from supaneon_sync.postgres.failures import lost
 from supaneon_sync.postgres.fingerprint import Seed
+from supaneon_sync.postgres.history import Moment
 from supaneon_sync.postgres.large_objects import LargeObject
 from supaneon_sync.postgres.peeking import Names
 from supaneon_sync.postgres.sequences import Reading
@@ -45,6 +46,10 @@ from supaneon_sync.postgres.violations import Violation
 
 ATTEMPTS = 3
 """How often a run starts over when the snapshot cannot be read whole."""
+
+
+_LOOKS, _PAUSE = 4, 0.3
+"""How often, and seconds apart, it is looked whether the primary has written out what it showed."""
 
 
 class _Astray(Exception):
@@ -111,6 +116,7 @@ def make_equal(workshop: Workshop) -> Proved:
     """
     doubt = _NONE
     for attempt in range(1, ATTEMPTS + 1):
+        workshop.let_go()
         try:
             return _attempt(workshop, attempt, doubt)
         except SnapshotLost as error:
@@ -141,7 +147,6 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
                 names = peeking.read(reader, shown.snapshot, shown.inventory)
         with workshop.phase("sequences"), workshop.on_primary("sequences") as reader:
             readings = sequences.read(reader, plan.sequences)
-            lasting = history.is_lasting(reader, shown.moment)
         with workshop.phase("indexes", "Build indexes that are left"), _or_anew(way):
             built = builders.finish()
     with _or_anew(way):
@@ -162,6 +167,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
     )
     with workshop.phase("proof", "Prove the copy equal"):
         proof = _prove(workshop, claim, loaded)
+    read = _Read(shown, plan, violations, seed, _is_lasting(workshop, shown.moment))
     return Proved(
         snapshot=shown.snapshot,
         seed=seed,
@@ -190,9 +196,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         strategy=way,
         moved=loaded.moved,
         wal_bytes=workshop.held.house.position() - log,
-        baseline=_baseline(
-            workshop, known, way, loaded, proof, _Read(shown, plan, violations, seed, lasting)
-        ),
+        baseline=_baseline(workshop, known, way, loaded, proof, read),
     )
 
 
@@ -224,6 +228,19 @@ def _seed(workshop: Workshop, shown: Source, known: Baseline | None) -> Seed:
     if known is not None and shown.moment.since(known.horizon):
         return Seed(*known.seed)
     return Seed.from_bytes(workshop.run.token(16))
+
+
+def _is_lasting(workshop: Workshop, moment: Moment) -> bool:
+    """Say whether all that the snapshot saw is on the primary's disk by now, so that a crash keeps it."""
+    try:
+        with workshop.on_primary("history") as reader:
+            for _ in range(_LOOKS):
+                if history.is_lasting(reader, moment):
+                    return True
+                workshop.run.stop.wait(_PAUSE)
+    except PrimaryError:
+        pass  # the copy is proved; the next run compares all of it
+    return False
 
 
 def _prove(workshop: Workshop, claim: Claim, loaded: Loaded) -> Proof:

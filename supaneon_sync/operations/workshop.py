@@ -60,16 +60,20 @@ class Workshop:
         if not tables or len(tables) > _MOST_LOCKS:
             return lambda: None
         holder = self._kept_open.enter_context(self.on_mirror("hold still"))
-        self._kept_open.callback(self.held.keeper.drop, holder)
-        holder.execute("BEGIN")
-        mirror.forbid_writing(holder, tables)
-        self.held.keeper.add(holder)
 
         def let_go() -> None:
             self.held.keeper.drop(holder)
             holder.close()
 
+        self._kept_open.callback(let_go)
+        holder.execute("BEGIN")
+        mirror.forbid_writing(holder, tables)
+        self.held.keeper.add(holder)
         return let_go
+
+    def let_go(self) -> None:
+        """Let go of everything that is held still, as before another attempt."""
+        self._kept_open.close()
 
     @contextmanager
     def phase(self, name: str, title: str = "") -> Iterator[None]:
