@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from supaneon_sync.errors import DataDiffers, NeonError, PrimaryError, Refused, SnapshotLost
-from supaneon_sync.operations import rebuilding, source, updating
+from supaneon_sync.errors import DataDiffers, NeonError, Refused, SnapshotLost
+from supaneon_sync.operations import rebuilding, remembering, source, updating
 from supaneon_sync.operations.loaded import Loaded
 from supaneon_sync.operations.proving import Claim, Proof, prove
 from supaneon_sync.operations.source import Source
 from supaneon_sync.operations.updating import CannotUpdate
 from supaneon_sync.operations.workshop import Workshop
-from supaneon_sync.policy import baseline as memory
-from supaneon_sync.policy import compare, moved, strategy
-from supaneon_sync.policy.baseline import Baseline, Content
-from supaneon_sync.policy.facts import Inventory, Locale
+from supaneon_sync.policy import compare, strategy
+from supaneon_sync.policy.baseline import Baseline
+from supaneon_sync.policy.facts import Inventory
 from supaneon_sync.policy.moved import Moved, Strategy
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import (
     deferring,
     foreign_keys,
-    history,
     mirror,
     peeking,
     restore,
@@ -37,7 +36,6 @@ from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.delta import Altered
 from supaneon_sync.postgres.failures import lost
 from supaneon_sync.postgres.fingerprint import Seed
-from supaneon_sync.postgres.history import Moment
 from supaneon_sync.postgres.large_objects import LargeObject
 from supaneon_sync.postgres.peeking import Names
 from supaneon_sync.postgres.sequences import Reading
@@ -46,10 +44,6 @@ from supaneon_sync.postgres.violations import Violation
 
 ATTEMPTS = 3
 """How often a run starts over when the snapshot cannot be read whole."""
-
-
-_LOOKS, _PAUSE = 4, 0.3
-"""How often, and seconds apart, it is looked whether the primary has written out what it showed."""
 
 
 class _Astray(Exception):
@@ -114,33 +108,34 @@ def make_equal(workshop: Workshop) -> Proved:
     Only what differs is moved where that can be; else the mirror is made from nothing. Raises DataDiffers
     when the proof fails, SnapshotLost when every attempt lost its snapshot.
     """
-    doubt = _NONE
-    for attempt in range(1, ATTEMPTS + 1):
+    doubt, lost_snapshots = _NONE, 0
+    for attempt in itertools.count(1):
         workshop.let_go()
         try:
             return _attempt(workshop, attempt, doubt)
         except SnapshotLost as error:
-            if attempt == ATTEMPTS:
+            lost_snapshots += 1
+            if lost_snapshots == ATTEMPTS:
                 raise
             workshop.run.progress.warning(f"{error.message} Starting over with a new snapshot.")
         except _Altered as error:
-            doubt = _Doubt(rows=str(error))
+            doubt = replace(doubt, rows=str(error))
             workshop.run.progress.warning(f"The mirror had been altered ({error}). Comparing every row.")
         except _Astray as error:
-            doubt = _Doubt(schema=str(error))
+            doubt = replace(doubt, schema=str(error))
             _refuse_if_delta(workshop, doubt.schema)
             workshop.run.progress.warning(f"The mirror could not be brought along: {error}. Making it anew.")
-    raise SnapshotLost("The mirror could not be made equal in any attempt.")
+    raise AssertionError("there is always another attempt, or an error")
 
 
 def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
-    known, filled = _remembered(workshop, doubt)
+    known, filled = remembering.read(workshop, rows=not doubt.rows, schema=not doubt.schema)
     log = workshop.held.house.position()
     with workshop.builders() as builders:
         with source.opened(workshop, with_mirror=filled and known is not None) as shown:
             plan = source.plan_for(workshop, shown)
             way = _way(workshop, shown, known, filled, doubt)
-            seed = _seed(workshop, shown, known if way.used == strategy.DELTA else None)
+            seed = remembering.seed(workshop, shown, known if way.used == strategy.DELTA else None)
             workshop.held.house.forget_manifest()
             loaded, way = _load(workshop, shown, plan, (way, known), (seed, builders))
             with workshop.on_primary("names") as reader:
@@ -167,7 +162,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
     )
     with workshop.phase("proof", "Prove the copy equal"):
         proof = _prove(workshop, claim, loaded)
-    read = _Read(shown, plan, violations, seed, _is_lasting(workshop, shown.moment))
+    read = remembering.Read(shown, plan, violations, seed)
     return Proved(
         snapshot=shown.snapshot,
         seed=seed,
@@ -196,7 +191,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         strategy=way,
         moved=loaded.moved,
         wal_bytes=workshop.held.house.position() - log,
-        baseline=_baseline(workshop, known, way, loaded, proof, read),
+        baseline=remembering.baseline(workshop, known, way, (loaded, proof), read),
     )
 
 
@@ -209,38 +204,6 @@ def _or_anew(way: Strategy) -> Iterator[None]:
         if way.used == strategy.REBUILD or "sqlstate" not in error.evidence or lost(error):
             raise
         raise _Astray(error.message) from None
-
-
-def _remembered(workshop: Workshop, doubt: _Doubt) -> tuple[Baseline | None, bool]:
-    """Return what is remembered of the mirror, as far as that may be relied on, and whether it is filled."""
-    held = workshop.held
-    body = held.house.baseline()
-    filled = mirror.has_database(held.session, held.door.dbname)
-    if filled:
-        with workshop.on_mirror("look") as reader:
-            filled = not mirror.is_empty(reader)
-    known = None if body is None or doubt.schema else memory.unpack(body)
-    return (replace(known, horizon=None) if known and doubt.rows else known), filled
-
-
-def _seed(workshop: Workshop, shown: Source, known: Baseline | None) -> Seed:
-    """Return a seed drawn anew, or the last proof's where its fingerprints can be carried over."""
-    if known is not None and shown.moment.since(known.horizon):
-        return Seed(*known.seed)
-    return Seed.from_bytes(workshop.run.token(16))
-
-
-def _is_lasting(workshop: Workshop, moment: Moment) -> bool:
-    """Say whether all that the snapshot saw is on the primary's disk by now, so that a crash keeps it."""
-    try:
-        with workshop.on_primary("history") as reader:
-            for _ in range(_LOOKS):
-                if history.is_lasting(reader, moment):
-                    return True
-                workshop.run.stop.wait(_PAUSE)
-    except PrimaryError:
-        pass  # the copy is proved; the next run compares all of it
-    return False
 
 
 def _prove(workshop: Workshop, claim: Claim, loaded: Loaded) -> Proof:
@@ -259,7 +222,7 @@ def _way(workshop: Workshop, shown: Source, known: Baseline | None, filled: bool
         return Strategy(strategy.REBUILD, doubt.schema)
     settings = workshop.settings
     here = strategy.Circumstances(
-        workshop.run.clock(), workshop.client.version, _written(shown.inventory.locale), filled
+        workshop.run.clock(), workshop.client.version, remembering.written(shown.inventory.locale), filled
     )
     way = strategy.choose(settings.strategy, known, settings.rebuild_every, here)
     if filled and way.used == strategy.REBUILD:
@@ -273,10 +236,6 @@ def _refuse_if_delta(workshop: Workshop, why: str) -> None:
             f"strategy is delta, and the mirror cannot be brought along: {why}.",
             remedy="Set strategy to auto, or to rebuild for one run. Earlier backups stand as they are.",
         )
-
-
-def _written(locale: Locale) -> str:
-    return "/".join((locale.encoding, locale.provider, locale.collate, locale.ctype, locale.locale))
 
 
 def _load(
@@ -318,7 +277,7 @@ def _schema_after_rows(
         else:
             restore.regrant(owner, plan)
         sequences.apply(owner, readings)
-        if anew or loaded.touched or plan.chosen:
+        if anew or loaded.touched or plan.chosen or restore.are_filled_otherwise(owner, plan):
             violations += restore.refresh(owner, plan)
         deferring.take_path_back(owner, plan.routines, target.major)
         refused = roles.store_settings(owner, workshop.held.door.dbname, plan.settings)
@@ -361,61 +320,6 @@ def _vacuum(workshop: Workshop, loaded: Loaded) -> None:
     views = loaded.plan.materialized_views if loaded.touched else ()
     with workshop.phase("vacuum", "Vacuum and analyse the copy"):
         workshop.crew("vacuum", task).work(loads([*loaded.touched, *views]))
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What was read of the primary. ``lasting``: all that the snapshot saw is on its disk."""
-
-    source: Source
-    plan: Plan
-    violations: Sequence[Violation]
-    seed: Seed
-    lasting: bool
-
-
-def _baseline(
-    workshop: Workshop,
-    known: Baseline | None,
-    way: Strategy,
-    loaded: Loaded,
-    proof: Proof,
-    read: _Read,
-) -> Baseline:
-    """Return what the next run is to remember of the mirror that was just proved."""
-    shown, plan = read.source, read.plan
-    anew = way.used == strategy.REBUILD or known is None
-    return Baseline(
-        rebuilt_at=workshop.run.clock() if anew or known is None else known.rebuilt_at,
-        client=workshop.client.version,
-        locale=_written(shown.inventory.locale),
-        locale_note=loaded.locale_note,
-        definitions=memory.definitions(
-            (entry for entry in plan.kept() if compare.counts(entry)),
-            (entry for entry in proof.schema.entries if compare.counts(entry)),
-        ),
-        violated=frozenset(violation.entry.identity for violation in read.violations),
-        horizon=shown.moment.horizon if read.lasting else None,
-        seed=(read.seed.first, read.seed.second),
-        contents={
-            one.table.label: Content(
-                one.source.rows, one.source.digest, one.source.method.value, one.table.file
-            )
-            for one in proof.tables
-        },
-        full_bytes=_full_bytes(known, loaded),
-    )
-
-
-def _full_bytes(known: Baseline | None, loaded: Loaded) -> dict[str, int]:
-    """Return what a whole copy of each table sends: as it was last seen, grown with its rows since."""
-    found = {}
-    before = {} if known is None else known.full_bytes
-    for one in loaded.moved:
-        whole = one.state in (moved.REWRITTEN, moved.NEW)
-        size = one.bytes if whole else before.get(one.label, 0)
-        found[one.label] = size if whole or not one.rows_before else size * one.rows // one.rows_before
-    return found
 
 
 def _compared(workshop: Workshop, facts: Inventory) -> list[str]:

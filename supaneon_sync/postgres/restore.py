@@ -166,6 +166,15 @@ def put_checks_back(session: Session, plan: Plan) -> tuple[Violation, ...]:
     return tuple(violations)
 
 
+_FILLED = "SELECT schemaname, matviewname FROM pg_matviews WHERE ispopulated"
+
+
+def are_filled_otherwise(session: Session, plan: Plan) -> bool:
+    """Say whether a materialized view is filled on one side and not on the other."""
+    filled = {(schema, name) for schema, name in session.query(_FILLED)}
+    return any(view.populated != ((view.schema, view.name) in filled) for view in plan.materialized_views)
+
+
 def refresh(session: Session, plan: Plan) -> tuple[Violation, ...]:
     """Fill the materialized views that are filled on the primary; return those that do not let themselves.
 
@@ -174,12 +183,9 @@ def refresh(session: Session, plan: Plan) -> tuple[Violation, ...]:
     failed = []
     entries = {entry.oid: entry for entry in plan.kept() if entry.kind == "MATERIALIZED VIEW"}
     for view in plan.materialized_views:
-        if not view.populated:
-            continue
+        words = "REFRESH MATERIALIZED VIEW {}" + ("" if view.populated else " WITH NO DATA")
         try:
-            session.execute(
-                sql.SQL("REFRESH MATERIALIZED VIEW {}").format(sql.Identifier(view.schema, view.name))
-            )
+            session.execute(sql.SQL(words).format(sql.Identifier(view.schema, view.name)))
         except NeonError as error:
             if not deferring.failed_by_itself(error):
                 raise
