@@ -46,6 +46,10 @@ ATTEMPTS = 3
 """How often a run starts over when the snapshot cannot be read whole."""
 
 
+_SHOWN = 10
+"""Names that a note lists."""
+
+
 class _Astray(Exception):
     """What was brought along is not what was planned; the text says in what. It is made from nothing then."""
 
@@ -145,7 +149,8 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         with workshop.phase("indexes", "Build indexes that are left"), _or_anew(way):
             built = builders.finish()
     with _or_anew(way):
-        violations, refused = _schema_after_rows(workshop, way, loaded, readings, built)
+        finished = _schema_after_rows(workshop, way, loaded, readings, built)
+    violations = finished.violations
     schema = _checked(workshop, way, loaded, plan, shown, violations)
     _vacuum(workshop, loaded)
     workshop.hold_still([table for table in plan.tables if table not in loaded.settled])
@@ -173,12 +178,13 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         large_objects=loaded.large_objects,
         violations=violations,
         names=names,
-        refused_settings=refused,
+        refused_settings=finished.refused,
         notes=(
             *plan.notes,
             *filter(None, (loaded.locale_note,)),
             *([f"The mirror had been altered: {doubt.rows}; it was put right."] if doubt.rows else []),
             *loaded.notes,
+            *finished.notes,
             *proof.uncompared,
             *_compared(workshop, shown.inventory),
         ),
@@ -261,11 +267,28 @@ def _load(
     return rebuilding.rebuild(workshop, shown, plan, reader, builders), way
 
 
+@dataclass(frozen=True)
+class _Finished:
+    """What the primary's rows violate, which settings were refused, and rights that were put right."""
+
+    violations: tuple[Violation, ...]
+    refused: tuple[str, ...]
+    rights: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to say of the rights."""
+        more = f" and {len(self.rights) - _SHOWN} more" if len(self.rights) > _SHOWN else ""
+        told = f"Rights on the mirror that were set to the primary's: {', '.join(self.rights[:_SHOWN])}{more}."
+        return (told,) if self.rights else ()
+
+
 def _schema_after_rows(
     workshop: Workshop, way: Strategy, loaded: Loaded, readings: Sequence[Reading], built: Sequence[Violation]
-) -> tuple[tuple[Violation, ...], tuple[str, ...]]:
-    """Make the rest of the schema. Return what the primary's rows violate, and settings that were refused."""
+) -> _Finished:
+    """Make the rest of the schema, and tell what came of it."""
     violations: list[Violation] = []
+    rights: tuple[str, ...] = ()
     plan, target = loaded.plan, workshop.held.target
     anew = way.used == strategy.REBUILD
     title = "Make constraints, triggers and policies"
@@ -275,7 +298,7 @@ def _schema_after_rows(
         if anew:
             restore.grant(owner, plan.grants)
         else:
-            restore.regrant(owner, plan)
+            rights = restore.regrant(owner, plan)
         sequences.apply(owner, readings)
         if anew or loaded.touched or plan.chosen or restore.are_filled_otherwise(owner, plan):
             violations += restore.refresh(owner, plan)
@@ -284,7 +307,7 @@ def _schema_after_rows(
     for violation in violations:
         entry = violation.entry
         workshop.run.progress.warning(f"{entry.kind.lower()} {entry.name}: {violation.outcome}.")
-    return tuple(violations), refused
+    return _Finished(tuple(violations), refused, () if plan.chosen else rights)
 
 
 def _checked(

@@ -140,18 +140,22 @@ def _grant(session: Session, grants: Sequence[Grant]) -> None:
         session.execute(sql.SQL(";\n").join(statements[start : start + _BATCH * 4]))
 
 
-def regrant(session: Session, plan: Plan) -> None:
-    """Put right what the copy's roles and PUBLIC hold where it is not what they hold on the primary."""
+def regrant(session: Session, plan: Plan) -> tuple[str, ...]:
+    """Put right what the copy's roles and PUBLIC hold where it is not what they hold on the primary.
+
+    Returns the objects concerned, as SQL writes them after ON.
+    """
     roles = [role.name for role in plan.roles]
     wanted, found = compare.held(plan.grants, roles), compare.held(inventory.grants(session), roles)
     targets = {privilege.target for privilege in wanted ^ found}
     if not targets:
-        return
+        return ()
     names = sql.SQL(", ").join([*map(sql.Identifier, roles), sql.SQL("PUBLIC")])
     with session.transaction():
         for target in sorted(targets):
             session.execute(sql.SQL("REVOKE ALL ON ") + sql.SQL(target) + sql.SQL(" FROM {}").format(names))
         _grant(session, [one for one in plan.grants if one.target in targets])
+    return tuple(sorted(targets))
 
 
 def put_checks_back(session: Session, plan: Plan) -> tuple[Violation, ...]:
