@@ -27,8 +27,8 @@ class Relation:
     """A table, partition, sequence, view, … of the primary as the snapshot shows it.
 
     ``trusted`` says that planning a query over it can run no code but that of roles with at least our
-    own rights. ``kind`` and ``persistence`` are ``pg_class.relkind`` and ``relpersistence``; ``pages`` and
-    ``rows`` are the planner's estimates (pages of 8 KiB, -1 rows: never analysed).
+    own rights. ``kind`` and ``persistence`` are ``pg_class.relkind`` and ``relpersistence``; ``pages``
+    (of 8 KiB, those kept out of line too) and ``rows`` (-1: never analysed) are estimates.
     """
 
     oid: int

@@ -28,6 +28,9 @@ FROM pg_database d WHERE d.datname = current_database()
 # role that asks (tried). So a table counts as trusted only if its owner, and the owners of the functions and
 # operators in there, could do what our role can do anyway. SQL functions are unfolded while planning, too,
 # under our search_path, where those that rely on their own fail: a table with one is read by COPY alone.
+#
+# A table's pages count what is kept out of line. Where no vacuum and no analyze has come by yet, they are
+# guessed from the rows that were counted: asking for files' sizes would wait for whoever holds a lock.
 _RELATIONS = f"""
 WITH trusted AS (
   SELECT oid FROM pg_roles
@@ -43,10 +46,13 @@ WITH trusted AS (
   WHERE p.proowner NOT IN (SELECT oid FROM trusted) OR o.oprowner NOT IN (SELECT oid FROM trusted)
      OR p.prolang NOT IN (SELECT l.oid FROM pg_language l WHERE l.lanname IN ('c', 'internal'))
 )
-SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relfilenode, c.relpages,
-       c.reltuples, c.relispopulated, coalesce(a.columns, '[]'),
+SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relfilenode,
+       greatest(c.relpages, pg_stat_get_live_tuples(c.oid) / 128)
+       + coalesce(greatest(t.relpages, pg_stat_get_live_tuples(t.oid) / 4), 0), c.reltuples,
+       c.relispopulated, coalesce(a.columns, '[]'),
        c.relowner IN (SELECT oid FROM trusted) AND c.oid NOT IN (SELECT relation FROM foreign_code)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
 LEFT JOIN LATERAL (
   SELECT json_agg(json_build_array(
            attnum, attname, format_type(atttypid, atttypmod), attgenerated, attidentity)

@@ -16,7 +16,7 @@ import pytest
 
 from supaneon_sync.errors import NeonError, PrimaryError, QuotaError, SnapshotLost
 from supaneon_sync.policy.facts import Relation
-from supaneon_sync.postgres import copying, inventory
+from supaneon_sync.postgres import copying, inventory, restore
 from supaneon_sync.postgres.copying import CopiedTable, Reader, loads, transfer
 from supaneon_sync.postgres.crew import Crew, Sessions
 from supaneon_sync.postgres.failures import Side
@@ -308,6 +308,35 @@ def test_small_tables_travel_together_and_large_ones_alone() -> None:
     ]
     assert [[one.oid for one in load] for load in loads(tables)] == [[1], [3], [2, 0]]
     assert loads([]) == []
+
+
+def test_a_table_of_few_rows_and_large_values_travels_alone(two: Two) -> None:
+    two.source.execute(
+        "CREATE TABLE public.wide (id int, body bytea); ALTER TABLE public.wide ALTER body SET STORAGE EXTERNAL;"
+        " CREATE TABLE public.small (id int); CREATE TABLE public.unseen (id int);"
+        " INSERT INTO public.wide SELECT g, decode(repeat(md5(g::text), 10000), 'hex') FROM generate_series(1, 40) g;"
+        " INSERT INTO public.small VALUES (1); ANALYZE;"
+        " INSERT INTO public.unseen SELECT generate_series(1, 100000); SELECT pg_stat_force_next_flush()"
+    )
+    with two.reader() as (_, tables):
+        assert [[one.name for one in load] for load in loads(list(tables.values()))] == [
+            ["wide"],
+            ["unseen"],
+            ["small"],
+        ]
+
+
+def test_large_values_are_compressed_by_what_costs_least_unless_a_column_says_otherwise(two: Two) -> None:
+    two.both("CREATE TABLE public.t (id int, free text, named text COMPRESSION pglz)")
+    two.source.execute("INSERT INTO public.t SELECT 1, repeat('row ', 9000), repeat('row ', 9000)")
+    with two.reader() as (reader, tables), two.sessions() as (source, target):
+        restore.prepare(target)
+        transfer(source, target, (tables["t"],), reader)
+    assert two.target.execute(
+        "SELECT pg_column_compression(free), pg_column_compression(named) FROM public.t"
+    ) == [("lz4", "pglz")]
+    here, there = two.texts("public.t")
+    assert here == there
 
 
 def test_the_pace_is_kept() -> None:
