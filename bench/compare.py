@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import contenders, datasets, picture, watching
+from bench import contenders, datasets, digests, picture, watching
 from bench.contenders import DATABASE, PASSWORD, USER, Route
 from bench.slow_line import slow_line
 from supaneon_sync.sandbox.server import Server, find_or_fetch, free_port
@@ -202,16 +202,19 @@ def table(result: dict[str, Any]) -> str:
     """Return a measured line as a table in Markdown: medians, and ratios to the fastest peer."""
     found = result["contenders"]
     best = min(found[name]["seconds"] for name in PEERS if name in found)
-    rows = ["| | seconds | to the fastest peer | memory | disk | pages read | WAL | full-page images |"]
-    rows.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    heads = ["seconds", "to the fastest peer", "to the floor", "memory", "disk", "pages read"]
+    heads += ["WAL", "full-page images", "from the primary"]
+    rows = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
     for name, one in found.items():
-        cells = [f"{one['seconds']:.2f}", f"{one['seconds'] / best:.2f}"]
+        ratios = [one["seconds"] / other for other in (best, found[FLOOR]["seconds"])]
+        cells = [f"{one['seconds']:.2f}", *(f"{ratio:.2f}" for ratio in ratios)]
         if "memory" in one:
             cells += [f"{one[key] / 1e6:.0f} MB" for key in ("memory", "disk")]
             cells += [
                 f"{one['pages_read']:.0f}",
                 f"{one['wal'] / 1e6:.0f} MB",
                 f"{one['full_page_images']:.0f}",
+                f"{one['from_primary'] / 1e6:.0f} MB" if "from_primary" in one else "not counted",
             ]
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -225,11 +228,15 @@ def main(arguments: list[str]) -> int:
     for name, why in skipped.items():
         sys.stdout.write(f"{name} is left out: {why}.\n")
     results: list[dict[str, Any]] = []
+    fingerprints: dict[str, Any] = {}
     for shape in options.shapes:
         dataset = datasets.SHAPES[shape](options.size * 1_000_000)
         with pair(options.major) as servers:
             size = fill(servers.source, dataset)
             sys.stdout.write(f"\n{shape}: {dataset.description}, {size / 1e6:.0f} MB\n")
+            cost = digests.measure(servers.source.port)
+            sys.stdout.write(f"\n{digests.told(cost)}\n")
+            fingerprints[shape] = cost
             for delay in options.delays:
                 found = line(servers, options, delay / 1000, skipped)
                 results.append({"shape": shape, "size": size, "description": dataset.description, **found})
@@ -242,6 +249,7 @@ def main(arguments: list[str]) -> int:
         "rounds": options.rounds,
         "server": SERVER | {"maintenance_work_mem": MEMORY},
         "left_out": skipped,
+        "fingerprints": fingerprints,
         "results": results,
     }
     options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import DataDiffers
@@ -67,22 +68,25 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
     """Compare the mirror with the claim.
 
     Tables by count and fingerprint, large objects by size and digest, sequences by reading, schema by the
-    same pg_dump, grants and roles by the catalogs. Raises DataDiffers that names what differs.
+    same pg_dump (which runs beside all else), grants and roles by the catalogs. Raises DataDiffers that
+    names what differs.
     """
-    found_rows = _tables(workshop, claim)
-    recomputed = _recomputed(workshop, claim, found_rows)
-    problems = [
-        _difference(one, found_rows[one])
-        for one in claim.tables
-        if found_rows[one] != one.source and one not in recomputed
-    ]
-    problems += _large_objects(workshop, claim)
-    with workshop.on_mirror("proof") as reader:
-        problems += _sequences(claim.readings, sequences.reread(reader, claim.readings))
-        problems += mirror.unexpected_rows(reader, [table for table, _ in claim.plan.rowless])
-        problems += compare.grant_differences(claim.plan, inventory.grants(reader))
-        problems += roles.differences(reader, claim.plan.roles)
-    found = claim.schema or workshop.dump_mirror()
+    with ThreadPoolExecutor(1) as aside:
+        schema = aside.submit(lambda: claim.schema or workshop.dump_mirror())
+        found_rows = _tables(workshop, claim)
+        recomputed = _recomputed(workshop, claim, found_rows)
+        problems = [
+            _difference(one, found_rows[one])
+            for one in claim.tables
+            if found_rows[one] != one.source and one not in recomputed
+        ]
+        problems += _large_objects(workshop, claim)
+        with workshop.on_mirror("proof") as reader:
+            problems += _sequences(claim.readings, sequences.reread(reader, claim.readings))
+            problems += mirror.unexpected_rows(reader, [table for table, _ in claim.plan.rowless])
+            problems += compare.grant_differences(claim.plan, inventory.grants(reader))
+            problems += roles.differences(reader, claim.plan.roles)
+    found = schema.result()
     problems += compare.differences(
         claim.plan,
         found.entries,

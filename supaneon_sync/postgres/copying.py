@@ -12,7 +12,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -75,13 +75,18 @@ class CopiedTable:
 
 @dataclass(frozen=True)
 class Reader:
-    """How a worker reads the primary: at what pace, and whom it tells of bytes that crossed."""
+    """How a worker reads the primary: at what pace, and whom it tells of bytes that crossed.
+
+    ``known`` are fingerprints that were taken in this snapshot already, each with the one without
+    generated columns where there are such; they are not taken again.
+    """
 
     snapshot: Snapshot
     seed: Seed
     lock_wait: timedelta
     pace: Pace = field(default_factory=Pace)
     moved: Callable[[int], None] = lambda _: None
+    known: Mapping[Relation, tuple[Fingerprint, Fingerprint | None]] = field(default_factory=dict)
 
 
 def loads(tables: Sequence[Relation]) -> list[Load]:
@@ -178,8 +183,9 @@ class _Sender(threading.Thread):
         self._parcels: Queue[_Parcel | None] = Queue(_AHEAD)
         self._given_up = threading.Event()
         self._failure: BaseException | None = None
-        self._proofs: dict[Relation, Fingerprint] = {}
-        self.written: dict[Relation, Fingerprint] = {}
+        known = {table: reader.known[table] for table in tables if table in reader.known}
+        self._proofs = {table: whole for table, (whole, _) in known.items()}
+        self.written = {table: bare for table, (_, bare) in known.items() if bare is not None}
 
     def next(self) -> _Parcel | None:
         """Return the next table's parcel, None after the last. Raises what went wrong on this side."""
@@ -227,7 +233,8 @@ class _Sender(threading.Thread):
 
     def _send(self, table: Relation) -> None:
         """Send one table through a pipe, which holds all of a small one: so this side runs ahead."""
-        digest = StreamDigest(self._reader.seed) if method_for(table) is Method.STREAM else None
+        unread = method_for(table) is Method.STREAM and table not in self._proofs
+        digest = StreamDigest(self._reader.seed) if unread else None
         read_end, write_end = os.pipe()
         _widen(write_end)
         large = self._sizes[table] > _LARGE

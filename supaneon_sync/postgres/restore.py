@@ -35,7 +35,8 @@ SET client_min_messages = error; SET standard_conforming_strings = on
 
 _OFFERED = """
 SELECT set_config(s.name, v.value, false)
-FROM (VALUES ('restrict_nonsystem_relation_kind', ''), ('default_toast_compression', 'lz4')) AS v (name, value)
+FROM (VALUES ('restrict_nonsystem_relation_kind', ''),
+             ('default_toast_compression', 'lz4')) AS v (name, value)
 JOIN pg_settings s ON s.name = v.name AND v.value = ANY (coalesce(s.enumvals, ARRAY[v.value]))
 """
 # Values kept out of line are compressed anew on the way in, and most of such a table's time is that. What

@@ -20,7 +20,7 @@ from supaneon_sync.postgres import copying, inventory, restore
 from supaneon_sync.postgres.copying import CopiedTable, Reader, loads, transfer
 from supaneon_sync.postgres.crew import Crew, Sessions
 from supaneon_sync.postgres.failures import Side
-from supaneon_sync.postgres.fingerprint import Method, Seed, fingerprint, method_for, portable
+from supaneon_sync.postgres.fingerprint import Fingerprint, Method, Seed, fingerprint, method_for, portable
 from supaneon_sync.postgres.pace import Pace
 from supaneon_sync.postgres.session import PINNED, Session
 from supaneon_sync.postgres.snapshot import export
@@ -337,6 +337,23 @@ def test_large_values_are_compressed_by_what_costs_least_unless_a_column_says_ot
     ) == [("lz4", "pglz")]
     here, there = two.texts("public.t")
     assert here == there
+
+
+def test_a_fingerprint_that_is_known_is_not_taken_again(two: Two) -> None:
+    two.both(
+        "CREATE TABLE public.t (id int); CREATE TABLE public.made (n int, m int GENERATED ALWAYS AS (n) STORED);"
+        " CREATE TABLE public.other (id int)"
+    )
+    two.source.execute("INSERT INTO t VALUES (1); INSERT INTO made VALUES (1); INSERT INTO other VALUES (1)")
+    told, bare = Fingerprint(1, "a" * 32), Fingerprint(1, "b" * 32)
+    with two.reader() as (reader, tables), two.sessions() as (source, target):
+        load = (replace(tables["t"], trusted=False), tables["made"], tables["other"])
+        known = {load[0]: (told, None), load[1]: (told, bare)}
+        copied = transfer(source, target, load, replace(reader, known=known))
+    assert [one.source for one in copied[:2]] == [told, told]
+    assert [one.written for one in copied] == [None, bare, None]
+    assert copied[2].source == two.copy("other")[0].source
+    assert two.texts("public.t") == ("(1)", "(1)")
 
 
 def test_the_pace_is_kept() -> None:
