@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,15 +15,21 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from supaneon_sync.errors import NeonError, PrimaryError, QuotaError, SnapshotLost
+from supaneon_sync.errors import (
+    NeonError,
+    PrimaryError,
+    QuotaError,
+    SnapshotLost,
+)
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres import copying, inventory, restore
+from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.copying import CopiedTable, Reader, loads, transfer
 from supaneon_sync.postgres.crew import Crew, Sessions
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Fingerprint, Method, Seed, fingerprint, method_for, portable
 from supaneon_sync.postgres.pace import Pace
-from supaneon_sync.postgres.session import PINNED, Session
+from supaneon_sync.postgres.session import PINNED, Session, connect
 from supaneon_sync.postgres.snapshot import export
 from supaneon_sync.run import Stop
 from supaneon_sync.sandbox.server import Server
@@ -73,6 +80,10 @@ class Two:
                 cursor.execute(f"SELECT string_agg(t::text, chr(10) ORDER BY {order}) FROM {name} t")
                 found.append(cursor.fetchall()[0][0])
         return found[0], found[1]
+
+
+def door(server: Server, role: str) -> Conninfo:
+    return Conninfo(str(server.sockets), server.port, "postgres", role, None, {})
 
 
 @contextmanager
@@ -288,6 +299,62 @@ def test_a_session_killed_in_mid_copy_is_replaced_and_no_row_comes_twice(two: Tw
         assert len(told) == 1
         assert [one.source.rows for load in results.values() for one in load] == [20000]
         assert two.target.execute("SELECT count(*), count(DISTINCT id) FROM public.t")[0] == (20000, 20000)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_server_that_dies_in_mid_copy_ends_the_run_with_an_error_of_its_side(two: Two, side: str) -> None:
+    two.both("CREATE TABLE public.t (id int, body text)")
+    two.source.execute(
+        "INSERT INTO public.t SELECT g, repeat('x', 900) FROM generate_series(1, 20000) g; ANALYZE"
+    )
+    victim: Server = getattr(two, side)
+
+    @contextmanager
+    def opening() -> Iterator[Sessions]:
+        with (
+            connect(door(two.source, two.source.superuser), Side.PRIMARY, purpose="rows") as source,
+            connect(door(two.target, two.target.superuser), Side.NEON, purpose="rows") as target,
+        ):
+            yield source, target
+
+    def die(_: int) -> None:
+        if victim.running():
+            victim.stop("immediate")
+
+    with two.reader(moved=die) as (reader, tables):
+        crew: Crew[copying.Load, tuple[CopiedTable, ...]] = Crew(
+            2,
+            opening,
+            lambda sessions, load: transfer(sessions[0], sessions[1], load, reader),
+            Stop(),
+            lambda sessions, load: copying.forget(sessions[1], load),
+        )
+        began = time.monotonic()
+        with pytest.raises(PrimaryError if side == "source" else NeonError):
+            crew.work(loads([tables["t"]]))
+    assert time.monotonic() - began < 30
+    assert not victim.running()
+    victim.start()
+    assert two.target.execute("SELECT count(*) FROM public.t") == [(0,)]
+
+
+def test_a_server_with_fewer_connections_than_workers_is_served_by_fewer(two: Two) -> None:
+    two.both("CREATE TABLE public.a (id int); CREATE TABLE public.b (id int); CREATE TABLE public.c (id int)")
+    two.target.execute("DROP ROLE IF EXISTS scarce; CREATE ROLE scarce LOGIN CONNECTION LIMIT 1")
+
+    @contextmanager
+    def opening() -> Iterator[Sessions]:
+        with connect(door(two.target, "scarce"), Side.NEON, purpose="rows") as one:
+            yield (one,)
+
+    told: list[str] = []
+    crew: Crew[int, int] = Crew(
+        3, opening, lambda sessions, item: sessions[0].value("SELECT %s", (item,)), Stop()
+    )
+    crew.told = told.append
+    assert crew.work([1, 2, 3]) == {1: 1, 2: 2, 3: 3}
+    assert len(told) == 2
+    assert all("Going on with fewer workers" in text for text in told)
 
 
 def test_a_snapshot_whose_holder_is_gone_is_lost_and_not_tried_again(two: Two) -> None:
