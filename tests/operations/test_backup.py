@@ -296,6 +296,14 @@ def test_a_host_that_only_has_ipv6_is_told_to_use_the_pooler(unpublished: Sandbo
     assert "session pooler" in text or "no answer within" in text
 
 
+def test_a_primary_in_another_encoding_is_refused(unpublished: Sandbox) -> None:
+    on_primary(unpublished, "DROP DATABASE IF EXISTS old")
+    on_primary(unpublished, "CREATE DATABASE old ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    url = unpublished.primary_url.replace("/postgres?", "/old?")
+    assert url != unpublished.primary_url
+    assert "encoding is LATIN1" in refused(unpublished, PrimaryError, SUPABASE_DATABASE_URL=url)
+
+
 def test_an_older_target_is_refused(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(primary="empty", primary_major=17, major=15)
     assert "older major version" in refused(sandbox, Refused)
