@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import statistics
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import contenders, datasets, digests, picture, watching
+from bench import contenders, datasets, digests, telling, watching
 from bench.contenders import DATABASE, PASSWORD, USER, Route
 from bench.slow_line import slow_line
 from supaneon_sync.sandbox.server import Server, find_or_fetch, free_port
@@ -42,7 +41,7 @@ MEMORY = "256MB"
 """The ``maintenance_work_mem`` that every contender asks for."""
 
 Contender = Callable[[Route, Path], contenders.Steps]
-OURS, OURS_PROVED, FLOOR = "ours without proof", "ours with proof", "floor"
+OURS, OURS_PROVED = "ours without proof", "ours with proof"
 PEERS: dict[str, Contender] = {
     "pg_dump | pg_restore": contenders.piped,
     "pg_dump -Fd -j | pg_restore -j": contenders.directory,
@@ -181,43 +180,12 @@ def line(servers: Pair, options: argparse.Namespace, delay: float, skipped: dict
                     found["from_primary"] = source.received - received
                 runs.setdefault(name, []).append(found)
                 sys.stderr.write(f"  {name}: {found['seconds']:.2f} s\n")
-            runs.setdefault(FLOOR, []).append(floor(servers, route))
-    return {"delay": delay, "contenders": {name: summary(found) for name, found in runs.items()}}
-
-
-def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the medians of the runs, with the runs' seconds."""
-    numbers = [key for key, value in runs[0].items() if isinstance(value, int | float)]
-    found: dict[str, Any] = {key: statistics.median(one[key] for one in runs) for key in numbers}
-    found["runs"] = [round(one["seconds"], 3) for one in runs]
-    if "phases" in runs[0]:
-        found["phases"] = {
-            key: round(statistics.median(one["phases"].get(key, 0) for one in runs), 3)
-            for key in runs[0]["phases"]
-        }
-    return found
-
-
-def table(result: dict[str, Any]) -> str:
-    """Return a measured line as a table in Markdown: medians, and ratios to the fastest peer."""
-    found = result["contenders"]
-    best = min(found[name]["seconds"] for name in PEERS if name in found)
-    heads = ["seconds", "to the fastest peer", "to the floor", "memory", "disk", "pages read"]
-    heads += ["WAL", "full-page images", "from the primary"]
-    rows = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
-    for name, one in found.items():
-        ratios = [one["seconds"] / other for other in (best, found[FLOOR]["seconds"])]
-        cells = [f"{one['seconds']:.2f}", *(f"{ratio:.2f}" for ratio in ratios)]
-        if "memory" in one:
-            cells += [f"{one[key] / 1e6:.0f} MB" for key in ("memory", "disk")]
-            cells += [
-                f"{one['pages_read']:.0f}",
-                f"{one['wal'] / 1e6:.0f} MB",
-                f"{one['full_page_images']:.0f}",
-                f"{one['from_primary'] / 1e6:.0f} MB" if "from_primary" in one else "not counted",
-            ]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+            runs.setdefault(telling.FLOOR, []).append(floor(servers, route))
+    return {
+        "delay": delay,
+        "rounds": options.rounds,
+        "contenders": {name: telling.summary(found) for name, found in runs.items()},
+    }
 
 
 def main(arguments: list[str]) -> int:
@@ -240,22 +208,18 @@ def main(arguments: list[str]) -> int:
             for delay in options.delays:
                 found = line(servers, options, delay / 1000, skipped)
                 results.append({"shape": shape, "size": size, "description": dataset.description, **found})
-                sys.stdout.write(f"\n{delay:g} ms each way\n\n{table(found)}\n")
+                sys.stdout.write(f"\n{delay:g} ms each way\n\n{telling.table(found, PEERS)}\n")
                 sys.stdout.flush()
     document = {
         "cores": os.cpu_count(),
         "major": options.major,
         "jobs": options.jobs,
-        "rounds": options.rounds,
         "server": SERVER | {"maintenance_work_mem": MEMORY},
         "left_out": skipped,
         "fingerprints": fingerprints,
         "results": results,
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(document, indent=1) + "\n")
-    options.chart.parent.mkdir(parents=True, exist_ok=True)
-    options.chart.write_text(picture.draw(document))
+    telling.keep(document, options)
     return 0
 
 
@@ -269,6 +233,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--delays", nargs="+", type=float, default=[0, 10], help="milliseconds each way (0 10)"
     )
+    parser.add_argument("--add", action="store_true", help="keep what the JSON tells of other measurements")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--chart", type=Path, default=Path("build/bench.svg"))
     return parser.parse_args(arguments)

@@ -24,7 +24,8 @@ def draw(document: dict[str, Any]) -> str:
         found = result["contenders"]
         longest = max(one["seconds"] for one in found.values())
         line = f"{result['delay'] * 1000:g} ms each way" if result["delay"] else "loopback"
-        title = f"{result['shape']}, {line} ({result['description']}, {result['size'] / 1e6:.0f} MB)"
+        what = f"{result['description']}, {result['size'] / 1e6:.0f} MB, rounds: {result['rounds']}"
+        title = f"{result['shape']}, {line} ({what})"
         parts.append(f'<text x="10" y="{y}" font-weight="bold">{escape(title)}</text>')
         y += 10
         for name, one in found.items():
@@ -38,7 +39,7 @@ def draw(document: dict[str, Any]) -> str:
             y += _BAR
         y += _GAP
     heading = (
-        f"Median of {document['rounds']} rounds, PostgreSQL {document['major']}, {document['jobs']} jobs,"
+        f"Median seconds, PostgreSQL {document['major']}, {document['jobs']} jobs,"
         f" {document['cores']} cores shared by both servers and the runner"
     )
     return (
