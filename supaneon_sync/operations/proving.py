@@ -73,7 +73,7 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
     names what differs.
     """
     with ThreadPoolExecutor(1) as aside:
-        schema = None if claim.schema else aside.submit(workshop.dump_mirror)
+        schema = aside.submit(lambda: claim.schema or workshop.dump_mirror())
         found_rows = _tables(workshop, claim)
         recomputed = _recomputed(workshop, claim, found_rows)
         differing = {
@@ -87,7 +87,7 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
             problems += mirror.unexpected_rows(reader, [table for table, _ in claim.plan.rowless])
             problems += compare.grant_differences(claim.plan, inventory.grants(reader))
             problems += roles.differences(reader, claim.plan.roles)
-    found = claim.schema or (schema.result() if schema else workshop.dump_mirror())
+    found = schema.result()
     problems += compare.differences(
         claim.plan,
         found.entries,

@@ -279,7 +279,9 @@ class _Finished:
     def notes(self) -> tuple[str, ...]:
         """What to say of the rights."""
         more = f" and {len(self.rights) - _SHOWN} more" if len(self.rights) > _SHOWN else ""
-        told = f"Rights on the mirror that were set to the primary's: {', '.join(self.rights[:_SHOWN])}{more}."
+        told = (
+            f"Rights on the mirror that were set to the primary's: {', '.join(self.rights[:_SHOWN])}{more}."
+        )
         return (told,) if self.rights else ()
 
 
