@@ -19,6 +19,7 @@ from supaneon_sync.operations import syncing
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import baseline
 from supaneon_sync.postgres import copying, mirror, session
+from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.failures import Side
@@ -54,7 +55,7 @@ class _NoProof:
 
     def __init__(self, tables: object) -> None:
         self.tables = tables
-        self.schema = ""
+        self.schema = Archive((), "", "")
 
     def __getattr__(self, _: str) -> tuple[()]:
         return ()
