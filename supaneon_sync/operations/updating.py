@@ -363,9 +363,9 @@ def _rows(
     try:
         results = workshop.pairs(task, again).work(items, done)
     except NeonError as error:
-        if str(error.evidence.get("sqlstate", ""))[:2] != "23":
+        if "sqlstate" not in error.evidence or lost(error):
             raise
-        raise CannotUpdate(f"rows do not meet what stands on the mirror: {error.message}") from None
+        raise CannotUpdate(f"the mirror does not take the rows: {error.message}") from None
     return {one.copied.table: one for found in results.values() for one in found}
 
 

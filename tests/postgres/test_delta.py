@@ -239,6 +239,22 @@ def test_triggers_and_rules_keep_still_and_stay_as_they_were(two: Two, how: str)
     assert two.target.execute("SELECT ev_enabled FROM pg_rewrite WHERE rulename = 'keep'") == [("O",)]
 
 
+@pytest.mark.parametrize("how", [BLOCKS, VERSIONS])
+def test_checks_that_wait_for_the_end_do_not_hinder_the_triggers_return(two: Two, how: str) -> None:
+    two.make(
+        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent SELECT generate_series(1, 50)",
+        "CREATE TABLE t (id int PRIMARY KEY, up int REFERENCES parent DEFERRABLE INITIALLY DEFERRED,"
+        " v int, UNIQUE (v) DEFERRABLE INITIALLY DEFERRED)",
+        "INSERT INTO t SELECT g, g % 50 + 1, g FROM generate_series(1, 500) g",
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        "CREATE TRIGGER noting BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    two.source.execute("UPDATE t SET v = 501 - v WHERE id < 10 OR id > 491")
+    _, took = two.bring(how)
+    assert took is not None
+    assert took.counts == Counts(0, 18, 0)
+
+
 @pytest.mark.parametrize(
     ("alter", "notice", "counts"),
     [
