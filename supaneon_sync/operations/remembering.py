@@ -87,7 +87,11 @@ def baseline(
         seed=(read.seed.first, read.seed.second),
         contents={
             one.table.label: Content(
-                one.source.rows, one.source.digest, one.source.method.value, one.table.file
+                one.source.rows,
+                one.source.digest,
+                one.source.method.value,
+                one.table.file,
+                memory.columns(one.table),
             )
             for one in proof.tables
         },

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from supaneon_sync.errors import DataDiffers, NeonError, Refused, SnapshotLost
 from supaneon_sync.operations import rebuilding, remembering, source, updating
 from supaneon_sync.operations.loaded import Loaded
+from supaneon_sync.operations.making_way import CannotUpdate
 from supaneon_sync.operations.proving import Claim, Proof, prove
 from supaneon_sync.operations.source import Source
-from supaneon_sync.operations.updating import CannotUpdate
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import compare, strategy
 from supaneon_sync.policy.baseline import Baseline

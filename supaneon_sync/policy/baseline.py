@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from supaneon_sync.policy.entries import Entry, Identity
+from supaneon_sync.policy.facts import Relation
 
 FORMAT = 1
 """Version of the document. Another one is as good as none: the mirror is rebuilt."""
@@ -38,13 +39,20 @@ class Horizon:
 class Content:
     """What a table held when it was proved: rows, the two sums of their hashes, how they were hashed.
 
-    ``file`` is the file of the primary that it was read from: another one may hold anything.
+    ``file`` is the file of the primary that it was read from: another one may hold anything. ``columns`` is
+    their digest by number: one that was dropped and made again holds other values in rows that are no newer.
     """
 
     rows: int
     digest: str
     method: str
     file: int
+    columns: str
+
+
+def columns(table: Relation) -> str:
+    """Return the digest of a table's columns: number, name and type of each."""
+    return _digest([f"{one.number} {one.name} {one.type}" for one in table.columns])
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,8 @@ def pack(baseline: Baseline) -> bytes:
         "horizon": None if baseline.horizon is None else [baseline.horizon.run, baseline.horizon.oldest],
         "seed": list(baseline.seed),
         "contents": {
-            label: [one.rows, one.digest, one.method, one.file] for label, one in baseline.contents.items()
+            label: [one.rows, one.digest, one.method, one.file, one.columns]
+            for label, one in baseline.contents.items()
         },
         "full_bytes": dict(baseline.full_bytes),
     }

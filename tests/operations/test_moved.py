@@ -208,6 +208,26 @@ def test_the_value_of_a_key_changes_as_a_row_that_goes_and_one_that_comes(town: 
     assert_rows(after(town, "UPDATE town.by_integer SET id = 800001 WHERE id = 100"), 1, 0, 1)
 
 
+AGAIN = {
+    "empty": "ALTER TABLE town.by_integer DROP COLUMN seen; ALTER TABLE town.by_integer ADD COLUMN seen timestamptz",
+    "with a value of its own": """
+        ALTER TABLE town.by_integer DROP COLUMN seen;
+        ALTER TABLE town.by_integer ADD COLUMN seen timestamptz DEFAULT '2026-02-02 00:00+00';
+        ALTER TABLE town.by_integer ALTER COLUMN seen DROP DEFAULT
+        """,
+}
+
+
+@pytest.mark.parametrize("how", AGAIN)
+def test_a_column_that_was_dropped_and_made_again_is_not_taken_for_the_old_one(
+    own_town: Town, how: str
+) -> None:
+    """Its rows are no newer than they were, and the table is written as before: other values all the same."""
+    backed_up(own_town)
+    outcome = after(own_town, AGAIN[how])
+    assert moved(outcome)["town.by_integer"].state == "rewritten"
+
+
 def test_keys_that_change_places_are_rows_that_change(town: Town) -> None:
     change = """
         UPDATE town.by_integer SET id = -id WHERE id IN (201, 202);

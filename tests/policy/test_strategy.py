@@ -24,7 +24,7 @@ KNOWN = Baseline(
     violated=frozenset((("INDEX", "public", "i"),)),
     horizon=Horizon("2026-11-20 03:00 5", 2**33),
     seed=(-5, 2**62),
-    contents={"public.a": Content(7, "0" * 32, "binary", 16399)},
+    contents={"public.a": Content(7, "0" * 32, "binary", 16399, "columns")},
     full_bytes={"public.a": 100},
 )
 HERE = Circumstances(NOW, "17.11", "UTF8/c/C/C/", filled=True)

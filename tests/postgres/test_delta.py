@@ -79,7 +79,7 @@ class Two:
             contents = {}
             if how == VERSIONS:
                 then = self.then
-                contents = {table: Content(then.rows, then.digest, then.method.value, table.file)}
+                contents = {table: Content(then.rows, then.digest, then.method.value, table.file, "")}
             known = Known(keys.read(target, [table]), contents, self.horizon)
             (one,) = comparing.compare((source, target), (table,), reader, known)
             took = None
