@@ -209,7 +209,10 @@ def test_the_value_of_a_key_changes_as_a_row_that_goes_and_one_that_comes(town: 
 
 
 AGAIN = {
-    "empty": "ALTER TABLE town.by_integer DROP COLUMN seen; ALTER TABLE town.by_integer ADD COLUMN seen timestamptz",
+    "empty": """
+        ALTER TABLE town.by_integer DROP COLUMN seen;
+        ALTER TABLE town.by_integer ADD COLUMN seen timestamptz
+        """,
     "with a value of its own": """
         ALTER TABLE town.by_integer DROP COLUMN seen;
         ALTER TABLE town.by_integer ADD COLUMN seen timestamptz DEFAULT '2026-02-02 00:00+00';
