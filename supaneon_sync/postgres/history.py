@@ -21,17 +21,19 @@ from supaneon_sync.policy.baseline import Horizon
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres.session import Session
 
-_NOW = """
-SELECT pg_postmaster_start_time()::text || ' ' || d.oid, pg_snapshot_xmin(pg_current_snapshot())::text::int8,
+# A crash of one process restarts all but the postmaster, and may give numbers out again that no disk knew of;
+# it also makes the server's statistics begin anew.
+_RUN = "pg_postmaster_start_time()::text || ' ' || d.oid || ' ' || coalesce(b.stats_reset::text, '')"
+_NOW = f"""
+SELECT {_RUN}, pg_snapshot_xmin(pg_current_snapshot())::text::int8,
        pg_snapshot_xmax(pg_current_snapshot())::text::int8,
        CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn()::text END
-FROM pg_database d WHERE d.datname = current_database()
+FROM pg_database d, pg_stat_bgwriter b WHERE d.datname = current_database()
 """
 _HEAPS = "SELECT oid FROM pg_class WHERE relam = 2 AND relkind = 'r'"
-_FLUSHED = """
-SELECT NOT pg_is_in_recovery() AND pg_current_wal_flush_lsn() >= %s::pg_lsn
-   AND pg_postmaster_start_time()::text || ' ' || d.oid = %s
-FROM pg_database d WHERE d.datname = current_database()
+_FLUSHED = f"""
+SELECT NOT pg_is_in_recovery() AND pg_current_wal_flush_lsn() >= %s::pg_lsn AND {_RUN} = %s
+FROM pg_database d, pg_stat_bgwriter b WHERE d.datname = current_database()
 """
 _COUNTABLE = 2**30
 """How many transactions apart two snapshots may be: numbers come round, and are compared by half."""
@@ -43,9 +45,10 @@ NEW, OLD = "<=", ">"
 class Moment:
     """The snapshot's place in the primary's history.
 
-    ``run`` names the unbroken run of the server and the database, ``oldest`` the oldest transaction that was
-    open then, ``next`` the first that had not begun; ``position`` is the end of the WAL ('' on a replica,
-    whose history cannot be followed). ``heaps``: the tables that PostgreSQL's own heap keeps.
+    ``run`` names the unbroken run of the server and the database: it ends with a crash of one process.
+    ``oldest`` is the oldest transaction that was open then, ``next`` the first that had not begun,
+    ``position`` the end of the WAL ('' on a replica, whose history cannot be followed). ``heaps``: the
+    tables that PostgreSQL's own heap keeps.
     """
 
     run: str

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -133,6 +136,23 @@ def test_one_run_of_the_server_is_one_history(server: Server) -> None:
     assert moment(server).since(then) == then
     server.stop("immediate")
     server.start()
+    assert moment(server).since(then) is None
+
+
+def test_a_crash_of_one_process_ends_the_run(server: Server) -> None:
+    """The postmaster lives on, and what was not on disk is gone: numbers may be given out again."""
+    then = horizon(server)
+    with server.session() as session, session.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid(), pg_postmaster_start_time()")
+        pid, started = cursor.fetchall()[0]
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            assert server.execute("SELECT pg_postmaster_start_time()") == [(started,)]
+            break
+        except psycopg2.OperationalError:
+            time.sleep(0.2)
     assert moment(server).since(then) is None
 
 
