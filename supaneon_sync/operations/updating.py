@@ -62,7 +62,7 @@ def update(
         with workshop.phase("comparison", "Compare every table with the mirror"):
             compared = _compare(workshop, stand, reader)
         work = way.plan_work(stand, compared, mirror.filled(owner, [table for table, _ in plan.rowless]))
-        settled = way.settled(stand, work, compared)
+        settled = way.settled(stand, work, compared) if workshop.can_hold(asked) else []
         workshop.hold_still(settled)
         release()
         later = way.make_way(owner, stand, work)

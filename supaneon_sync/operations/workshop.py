@@ -50,6 +50,10 @@ class Workshop:
     def __exit__(self, *_: object) -> None:
         self._kept_open.close()
 
+    def can_hold(self, tables: Sequence[Relation]) -> bool:
+        """Say whether so many tables can be held still."""
+        return len(tables) <= _MOST_LOCKS
+
     def hold_still(self, tables: Sequence[Relation]) -> Callable[[], None]:
         """Keep everybody from writing to the copied tables until the workshop is left.
 
@@ -57,7 +61,7 @@ class Workshop:
         mirror is a rule, and this enforces it for rows. Beyond `_MOST_LOCKS` tables the rule stands alone.
         Returns what lets go of them sooner.
         """
-        if not tables or len(tables) > _MOST_LOCKS:
+        if not tables or not self.can_hold(tables):
             return lambda: None
         holder = self._kept_open.enter_context(self.on_mirror("hold still"))
 
