@@ -13,6 +13,8 @@ _COLOURS = {
     "pgcopydb clone": "#b08968",
     "floor": "#d9d9d9",
 }
+_OTHER = "#3fa77f"
+"""Of our own second backups."""
 _WIDTH, _LEFT, _BAR, _GAP = 860, 250, 17, 34
 
 
@@ -33,7 +35,7 @@ def draw(document: dict[str, Any]) -> str:
             parts.append(f'<text x="{_LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(name)}</text>')
             parts.append(
                 f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_BAR - 3}"'
-                f' fill="{_COLOURS.get(name, "#999999")}"/>'
+                f' fill="{_COLOURS.get(name, _OTHER)}"/>'
             )
             parts.append(f'<text x="{_LEFT + width + 6:.1f}" y="{y + 12}">{one["seconds"]:.2f} s</text>')
             y += _BAR

@@ -23,6 +23,7 @@ class Loaded:
     ``plan`` is limited to what is still to be made. ``settled`` tables were proved equal and are locked
     since; ``touched`` ones are to be vacuumed. ``schema`` is the mirror's archive where nothing of it was
     changed. ``locale_note`` says where the copy sorts text otherwise; ``notes`` are for the summary.
+    ``interrupted``: an earlier run has not ended, and what it left of derived things may be stale.
     ``carried``: some fingerprints were carried over from the last proof along the primary's history.
     """
 
@@ -36,6 +37,7 @@ class Loaded:
     notes: tuple[str, ...] = ()
     schema: Archive | None = None
     carried: bool = False
+    interrupted: bool = False
 
 
 class Arrivals:

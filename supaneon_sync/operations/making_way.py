@@ -5,7 +5,8 @@ Foreign keys that would act on rows, indexes of what is copied whole, checks tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import NeonError
@@ -33,6 +34,20 @@ _ON_ROWS = ("INDEX", "CONSTRAINT", "FK CONSTRAINT", "TRIGGER", "RULE")
 
 class CannotUpdate(Exception):
     """The mirror cannot be brought along; the text says why. It can still be made from nothing."""
+
+
+@contextmanager
+def refusals_are_reasons() -> Iterator[None]:
+    """Run the block; what the mirror refuses in it is a reason to make it from nothing.
+
+    Raises CannotUpdate for it; a connection that is lost, or a full project, stays what it is.
+    """
+    try:
+        yield
+    except NeonError as error:
+        if "sqlstate" not in error.evidence or lost(error):
+            raise
+        raise CannotUpdate(error.message) from None
 
 
 @dataclass(frozen=True)
@@ -86,10 +101,13 @@ def plan_work(stand: Stand, compared: dict[Relation, Compared], filled: Sequence
     gone = {entry.dump_id for entry in stand.change.drops}
     left = replace(stand.standing, entries=tuple(e for e in stand.standing.entries if e.dump_id not in gone))
     ids = {entries[table.schema, table.name].dump_id for table in bulk}
+    moved = {entries[one.table.schema, one.table.name].dump_id for one in differing}
     starts = [
         entry.dump_id
         for entry in left.entries
-        if entry.identity in keys or (entry.kind in _ON_ROWS and entry.needs & ids)
+        if entry.identity in keys
+        or (entry.kind in _ON_ROWS and entry.needs & ids)
+        or (entry.kind == "CHECK CONSTRAINT" and entry.needs & moved)  # one that old rows need not meet
     ]
     try:
         change = evolution.around(stand.plan, left, starts)
@@ -156,7 +174,7 @@ def make_way(owner: Session, stand: Stand, work: Work) -> Plan:
     """Take away what is in the rows' way; return the plan of what is to be made when they are there."""
     checks = _checks(stand, work)
     made = stand.change.creates | work.change.creates
-    try:
+    with refusals_are_reasons():
         if work.change.any:
             evolving.before_rows(owner, replace(stand.plan, chosen=work.change.creates), work.change)
             if not stand.change.any:
@@ -165,10 +183,6 @@ def make_way(owner: Session, stand: Stand, work: Work) -> Plan:
         bulk = [t for t in work.loaded if (t.schema, t.name) not in stand.change.reloads]
         if bulk or work.emptied:
             copying.forget(owner, (*bulk, *work.emptied))
-    except NeonError as error:
-        if "sqlstate" not in error.evidence or lost(error):
-            raise
-        raise CannotUpdate(error.message) from None
     routines = stand.plan.routines if stand.change.any or work.change.any else ()
     return replace(
         stand.plan,

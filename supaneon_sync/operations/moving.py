@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from supaneon_sync.errors import NeonError
 from supaneon_sync.operations.loaded import Arrivals, pages_of
-from supaneon_sync.operations.making_way import CannotUpdate, Stand, Work
+from supaneon_sync.operations.making_way import CannotUpdate, Stand, Work, refusals_are_reasons
 from supaneon_sync.operations.source import Source
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import moved
@@ -24,7 +23,6 @@ from supaneon_sync.postgres.building import Builds
 from supaneon_sync.postgres.comparing import Compared, Fate
 from supaneon_sync.postgres.copying import CopiedTable, Load, Reader, transfer
 from supaneon_sync.postgres.crew import Sessions
-from supaneon_sync.postgres.failures import lost
 from supaneon_sync.postgres.large_objects import Group, LargeObject
 from supaneon_sync.postgres.snapshot import joined
 
@@ -62,12 +60,8 @@ def move(
         arrivals.done((), (one.copied for one in found))
 
     items: list[Load | Compared] = [*copying.loads(work.loaded), *work.differing]
-    try:
+    with refusals_are_reasons():
         results = workshop.pairs(task, again).work(items, done)
-    except NeonError as error:
-        if "sqlstate" not in error.evidence or lost(error):
-            raise
-        raise CannotUpdate(f"the mirror does not take the rows: {error.message}") from None
     return {one.copied.table: one for found in results.values() for one in found}
 
 
@@ -142,7 +136,7 @@ class Telling:
             rows_before=None if one is None else one.copy_rows,
             rows=took.copied.source.rows,
             bytes=took.copied.bytes,
-            pages=self._pages(table, scans + 1),
+            pages=self._pages(table, scans + took.took.scans),
             why=one.why if one else "" if state == moved.NEW else "its definition changed",
         )
 

@@ -54,6 +54,7 @@ def rebuild(workshop: Workshop, source: Source, plan: Plan, reader: Reader, buil
 def _schema_before_rows(workshop: Workshop, plan: Plan, facts: Inventory) -> str:
     held = workshop.held
     with workshop.phase("schema before rows", "Rebuild the mirror's schema"):
+        held.house.forget_baseline()
         note = mirror.make_anew(held.session, held.door.dbname, facts.locale, plan.search_path)
         with workshop.on_mirror("schema") as owner:
             roles.make(owner, plan.roles, held.target.owner, held.target.major)

@@ -28,7 +28,8 @@ _LOOKS, _PAUSE = 4, 0.3
 def read(workshop: Workshop, *, rows: bool, schema: bool) -> tuple[Baseline | None, bool]:
     """Return what is remembered of the mirror, and whether anything stands there.
 
-    ``rows`` and ``schema`` say whether what is remembered of these may be relied on.
+    ``rows`` and ``schema`` say whether what is remembered of these may be relied on. Where the mirror has no
+    manifest, a run has not ended: what is remembered of its rows is not what they are.
     """
     held = workshop.held
     body = held.house.baseline()
@@ -37,7 +38,10 @@ def read(workshop: Workshop, *, rows: bool, schema: bool) -> tuple[Baseline | No
         with workshop.on_mirror("look") as reader:
             filled = not mirror.is_empty(reader)
     known = None if body is None or not schema else memory.unpack(body)
-    return (replace(known, horizon=None) if known and not rows else known), filled
+    unfinished = held.house.manifest() is None
+    if known and (unfinished or not rows):
+        known = replace(known, horizon=None, finished=not unfinished)
+    return known, filled
 
 
 def seed(workshop: Workshop, shown: Source, known: Baseline | None) -> Seed:

@@ -302,7 +302,8 @@ def _schema_after_rows(
         else:
             rights = restore.regrant(owner, plan)
         sequences.apply(owner, readings)
-        if anew or loaded.schema is None or restore.are_filled_otherwise(owner, plan):
+        stale = loaded.schema is None or loaded.interrupted
+        if anew or stale or restore.are_filled_otherwise(owner, plan):
             violations += restore.refresh(owner, plan)
         deferring.take_path_back(owner, plan.routines, target.major)
         refused = roles.store_settings(owner, workshop.held.door.dbname, plan.settings)

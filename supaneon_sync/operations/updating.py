@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from supaneon_sync.errors import NeonError
 from supaneon_sync.operations import making_way as way
 from supaneon_sync.operations import moving
 from supaneon_sync.operations.loaded import Loaded, in_order
@@ -40,9 +39,10 @@ from supaneon_sync.postgres.building import Builders, Builds
 from supaneon_sync.postgres.comparing import Compared, Known
 from supaneon_sync.postgres.copying import Load, Reader
 from supaneon_sync.postgres.crew import Sessions
-from supaneon_sync.postgres.failures import lost
-from supaneon_sync.postgres.fingerprint import generated_columns, method_for
+from supaneon_sync.postgres.fingerprint import generated_columns, is_portable, method_for
 from supaneon_sync.postgres.session import Session
+
+_UNFINISHED = "An earlier run did not end; whatever it left on the mirror was put right."
 
 
 def update(
@@ -58,11 +58,11 @@ def update(
         with workshop.phase("schema before rows", "Bring the mirror's schema along"):
             stand = _schema_before_rows(workshop, source, plan, baseline, owner)
         asked = [table for table in stand.tables if table not in stand.known.contents]
-        release = workshop.hold_still(asked)
+        release = workshop.hold_still(asked if workshop.can_hold(plan.tables) else [])
         with workshop.phase("comparison", "Compare every table with the mirror"):
             compared = _compare(workshop, stand, reader)
         work = way.plan_work(stand, compared, mirror.filled(owner, [table for table, _ in plan.rowless]))
-        settled = way.settled(stand, work, compared) if workshop.can_hold(asked) else []
+        settled = way.settled(stand, work, compared) if workshop.can_hold(plan.tables) else []
         workshop.hold_still(settled)
         release()
         later = way.make_way(owner, stand, work)
@@ -82,9 +82,10 @@ def update(
         settled=frozenset(settled),
         touched=tuple(table for table in plan.tables if table in brought),
         locale_note=baseline.locale_note,
-        notes=_altered(stand),
+        notes=_altered(stand) if baseline.finished else (_UNFINISHED,),
         carried=bool(stand.known.contents),
         schema=None if stand.change.any or work.any or later.checks else source.mirror,
+        interrupted=not baseline.finished,
     )
 
 
@@ -112,7 +113,7 @@ def _schema_before_rows(
         change=change,
         known=Known(
             keys=key_catalog.read(owner, tables),
-            contents=_followed(source, baseline, tables) if horizon else {},
+            contents=_followed(source, baseline, plan, tables) if horizon else {},
             horizon=horizon,
         ),
         acting=quieting.read(owner),
@@ -120,12 +121,22 @@ def _schema_before_rows(
     )
 
 
-def _followed(source: Source, baseline: Baseline, tables: Iterable[Relation]) -> dict[Relation, Content]:
-    """Return what was proved of the tables whose row versions can be asked."""
+def _followed(
+    source: Source, baseline: Baseline, plan: Plan, tables: Iterable[Relation]
+) -> dict[Relation, Content]:
+    """Return what was proved of the tables whose row versions can be asked.
+
+    Only where a value means what its bytes say: what a composite or a regclass shows changes with the
+    catalogs while its rows stay as old as they are. An enum's labels stand in the schema that is compared.
+    """
+    enums = evolution.enums(plan)
     found = {}
     for table in tables:
         content = baseline.contents.get(table.label)
-        askable = table.trusted and table.oid in source.moment.heaps and not generated_columns(table)
+        steady = all(is_portable(column) or column.type in enums for column in table.columns)
+        askable = (
+            table.trusted and table.oid in source.moment.heaps and not generated_columns(table) and steady
+        )
         now = (table.file, method_for(table).value, memory.columns(table))
         if content and askable and (content.file, content.method, content.columns) == now:
             found[table] = content
@@ -138,27 +149,24 @@ def _evolve(
     irreplaceable: set[Identity] = set()
     while True:
         try:
-            change = evolution.decide(
-                plan,
-                standing,
-                baseline.definitions,
-                again=baseline.violated,
-                irreplaceable=irreplaceable,
-            )
-            for reason in change.reasons[:20]:
-                workshop.run.progress.note(f"Schema: {reason}.")
-            if change.any:
-                timely = evolution.in_time(plan, change)
-                evolving.before_rows(owner, replace(timely, chosen=change.creates), change)
-                deferring.give_path(owner, plan.routines, plan.search_path)
+            with way.refusals_are_reasons():
+                change = evolution.decide(
+                    plan,
+                    standing,
+                    baseline.definitions,
+                    again=baseline.violated,
+                    irreplaceable=irreplaceable,
+                )
+                for reason in change.reasons[:20]:
+                    workshop.run.progress.note(f"Schema: {reason}.")
+                if change.any:
+                    timely = evolution.in_time(plan, change)
+                    evolving.before_rows(owner, replace(timely, chosen=change.creates), change)
+                    deferring.give_path(owner, plan.routines, plan.search_path)
         except evolving.Irreplaceable as refused:
             irreplaceable.add(refused.identity)
         except CannotEvolve as error:
             raise CannotUpdate(str(error)) from None
-        except NeonError as error:
-            if "sqlstate" not in error.evidence or lost(error):
-                raise
-            raise CannotUpdate(error.message) from None
         else:
             return change
 
@@ -175,7 +183,8 @@ def _compare(workshop: Workshop, stand: Stand, reader: Reader) -> dict[Relation,
         for one in found:
             told(one.table.label, one.bytes)
 
-    results = workshop.comparers(task).work(copying.loads(tables), done)
+    with way.refusals_are_reasons():
+        results = workshop.comparers(task).work(copying.loads(tables), done)
     return {one.table: one for found in results.values() for one in found}
 
 

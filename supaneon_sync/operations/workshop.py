@@ -70,7 +70,7 @@ class Workshop:
             holder.close()
 
         self._kept_open.callback(let_go)
-        holder.execute("BEGIN")
+        holder.execute(f"SET lock_timeout = '{_PATIENCE}'; BEGIN")
         mirror.forbid_writing(holder, tables)
         self.held.keeper.add(holder)
         return let_go
@@ -172,7 +172,7 @@ class Workshop:
         with ExitStack() as stack:
             source = stack.enter_context(self.on_primary("rows"))
             target = stack.enter_context(self.on_mirror("rows"))
-            target.execute(f"SET search_path = {restore.APPLICATION_PATH}")
+            target.execute(f"SET search_path = {restore.APPLICATION_PATH}; SET lock_timeout = '{_PATIENCE}'")
             yield source, target
 
     def dump_primary(self, snapshot: str, without: Iterable[str] = ()) -> Archive:

@@ -71,6 +71,7 @@ class Baseline:
     read with and made for, ``locale_note`` what of that the target did not offer. ``violated``: the objects
     that could not be made as planned and are tried again. ``contents``, under ``seed``, and ``full_bytes``
     (what a whole copy of a table sends) are by a table's label; ``horizon`` is the snapshot of all that.
+    ``finished`` is false where a run that has not ended has been at the mirror since; it is not stored.
     """
 
     rebuilt_at: datetime
@@ -83,6 +84,7 @@ class Baseline:
     seed: tuple[int, int] = (0, 0)
     contents: Mapping[str, Content] = field(default_factory=dict)
     full_bytes: Mapping[str, int] = field(default_factory=dict)
+    finished: bool = True
 
 
 def digests(entries: Iterable[Entry]) -> dict[Identity, str]:

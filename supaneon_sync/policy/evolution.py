@@ -237,6 +237,12 @@ def _built_with(routine: Entry, found: Mapping[Identity, Sequence[Entry]]) -> se
 _ENUM = re.compile(r"CREATE TYPE (?P<name>.+) AS ENUM \(\n    (?P<labels>.*)\n\);\n", re.DOTALL)
 
 
+def enums(plan: Plan) -> frozenset[str]:
+    """Return the names of the plan's enums, as the server writes the types of columns."""
+    found = (_ENUM.fullmatch(entry.definition) for entry in plan.kept() if entry.kind == "TYPE")
+    return frozenset(one["name"] for one in found if one)
+
+
 def _labels(entry: Entry) -> list[str]:
     """Return the labels of an enum as pg_dump writes them, quoted and a line each; none for other types."""
     found = _ENUM.fullmatch(entry.definition)

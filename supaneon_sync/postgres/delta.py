@@ -39,6 +39,8 @@ from supaneon_sync.postgres.relay import relay
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import reading
 
+_FOLLOWED, _SEARCHED = 2, 2
+"""Readings of a table for what is new, and more for what is gone."""
 _WANTED = 20_000
 """How many rows are asked for in one statement."""
 
@@ -106,12 +108,13 @@ class Brought:
     """What it took to make a table equal.
 
     ``counts``: rows by what became of them (None: not counted); ``bytes`` were sent by the primary;
-    ``source``: its fingerprint, where that was taken here.
+    ``source``: its fingerprint, where that was taken here; ``scans``: how often the table was read.
     """
 
     counts: Counts | None
     bytes: int
     source: Fingerprint | None = None
+    scans: int = 1
 
 
 def bring(
@@ -205,7 +208,8 @@ class _Table:
         self._fetch(new)
         now = rest - gone
         counts = Counts(came.rows - went.rows, went.rows - same, gone.rows)
-        return Brought(counts, self._volume, from_sums(now.rows, now.one, now.two, method))
+        scans = _FOLLOWED + (_SEARCHED if gone.rows else 0)
+        return Brought(counts, self._volume, from_sums(now.rows, now.one, now.two, method), scans)
 
     def _exchange(self, where: sql.Composable) -> None:
         """Bring keys and hashes of the primary's rows to the mirror."""

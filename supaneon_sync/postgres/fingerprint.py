@@ -2,8 +2,8 @@
 
 In the server: each row is written out by its types' own output functions, inside an anonymous record,
 so that no cast that a table's owner may have defined is ever run; the text is hashed twice with seeds
-that are drawn for each backup, and the hashes are added up. ``hash_any_extended`` under "C" gives the
-same value on every supported major (hash partitioning depends on it).
+that are drawn at random and told in the manifest, and the hashes are added up. ``hash_any_extended`` under
+"C" gives the same value on every supported major (hash partitioning depends on it).
 
 In binary: the same with the types' send functions, for tables whose columns are all of types that mean
 the same everywhere (`portable`); it takes about two thirds of the time, a third for wide rows.

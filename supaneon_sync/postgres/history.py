@@ -37,6 +37,8 @@ FROM pg_database d, pg_stat_bgwriter b WHERE d.datname = current_database()
 """
 _COUNTABLE = 2**30
 """How many transactions apart two snapshots may be: numbers come round, and are compared by half."""
+_PAGE, _HEADERS = 8192, (24, 40)
+"""Bytes of a page of WAL, and of its header: of any page, and of a segment's first."""
 _TOGETHER = 50
 NEW, OLD = "<=", ">"
 
@@ -72,7 +74,13 @@ def moment(session: Session) -> Moment:
     """Return where the session's transaction stands."""
     run, oldest, following, position = session.one(_NOW)
     heaps = frozenset(row[0] for row in session.query(_HEAPS))
-    return Moment(run, oldest, following, position or "", heaps)
+    return Moment(run, oldest, following, _written(position) if position else "", heaps)
+
+
+def _written(position: str) -> str:
+    """Return the end of what has been written, where a page's header is counted ahead of its first record."""
+    high, low = (int(part, 16) for part in position.split("/"))
+    return f"{high:X}/{low - low % _PAGE:X}" if low % _PAGE in _HEADERS else position
 
 
 def is_lasting(session: Session, then: Moment) -> bool:

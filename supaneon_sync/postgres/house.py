@@ -139,6 +139,11 @@ class House:
         rows = self.session.query("SELECT body FROM supaneon.baseline")
         return bytes(rows[0][0]) if rows else None
 
+    def forget_baseline(self) -> None:
+        """Forget what was remembered of a mirror that is about to be made from nothing."""
+        self.session.execute(_BASELINE)
+        self.session.execute("DELETE FROM supaneon.baseline")
+
     def write_baseline(self, body: bytes, now: datetime) -> None:
         """Remember the mirror as it has just been proved."""
         self.session.execute(_BASELINE)

@@ -1,6 +1,7 @@
 """By what a table's rows are told apart, and how its blocks are asked for in SQL.
 
-A key is any unique index over columns that cannot be null: the primary key where there is one. The
+A key is any unique index over columns that cannot be null, of types that can be compared under the
+application's search_path: the primary key where there is one. The
 expressions run on the primary too: of the key's columns they use PostgreSQL's own operators on its own
 types, or the types' output functions inside an anonymous record, and no cast or operator of anybody's.
 """
@@ -32,7 +33,10 @@ CROSS JOIN LATERAL (
   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.number
   WHERE u.position <= i.indnkeyatts) AS k
 WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND k.sure AND k.written
-  AND k.count = i.indnkeyatts AND c.relkind = 'r' AND n.nspname !~ '^pg_'
+  AND k.count = i.indnkeyatts AND c.relkind = 'r' AND n.nspname !~ '^pg_' AND NOT EXISTS (
+    SELECT FROM unnest(i.indclass::oid[]) AS u (class) JOIN pg_opclass o ON o.oid = u.class
+    JOIN pg_namespace s ON s.oid = o.opcnamespace
+    WHERE s.nspname NOT IN ('pg_catalog', 'public', 'extensions'))
 ORDER BY i.indrelid, i.indisprimary DESC, k.count, i.indexrelid
 """
 

@@ -153,7 +153,9 @@ def regrant(session: Session, plan: Plan) -> tuple[str, ...]:
     names = sql.SQL(", ").join([*map(sql.Identifier, roles), sql.SQL("PUBLIC")])
     with session.transaction():
         for target in sorted(targets):
-            session.execute(sql.SQL("REVOKE ALL ON ") + sql.SQL(target) + sql.SQL(" FROM {}").format(names))
+            session.execute(
+                sql.SQL("REVOKE ALL ON ") + sql.SQL(target) + sql.SQL(" FROM {} CASCADE").format(names)
+            )
         _grant(session, [one for one in plan.grants if one.target in targets])
     return tuple(sorted(targets))
 

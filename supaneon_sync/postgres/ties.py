@@ -19,7 +19,7 @@ SELECT n.nspname, t.relname || ' ' || c.conname,
        (SELECT array_agg(ARRAY[pn.nspname::text, p.relname::text]) FROM pg_class p
         JOIN pg_namespace pn ON pn.oid = p.relnamespace
         WHERE p.oid = c.confrelid OR p.oid IN (SELECT f.relid FROM pg_partition_tree(c.confrelid) f)),
-       NOT EXISTS (SELECT FROM pg_trigger g JOIN pg_constraint k ON k.oid = g.tgconstraint
+       c.convalidated, NOT EXISTS (SELECT FROM pg_trigger g JOIN pg_constraint k ON k.oid = g.tgconstraint
                    WHERE c.oid IN (k.oid, k.conparentid) AND g.tgenabled = 'D')
 FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE c.contype = 'f' AND c.conparentid = 0
@@ -30,12 +30,14 @@ WHERE c.contype = 'f' AND c.conparentid = 0
 class Tie:
     """A foreign key, with the tables (schema, name) on either end; a partitioned one has many.
 
-    ``enforced``: none of the triggers that make it hold is turned off, which no dump would tell.
+    ``validated``: every row was held against it, on the primary too. ``enforced``: none of the triggers that
+    make it hold is turned off, which no dump would tell.
     """
 
     identity: Identity
     children: Names
     parents: Names
+    validated: bool
     enforced: bool
 
     @property
@@ -47,8 +49,8 @@ class Tie:
 def read(session: Session) -> tuple[Tie, ...]:
     """Return the foreign keys of the session's database."""
     return tuple(
-        Tie(("FK CONSTRAINT", schema, tag), _names(children), _names(parents), enforced)
-        for schema, tag, children, parents, enforced in session.query(_TIES)
+        Tie(("FK CONSTRAINT", schema, tag), _names(children), _names(parents), validated, enforced)
+        for schema, tag, children, parents, validated, enforced in session.query(_TIES)
     )
 
 
@@ -63,8 +65,12 @@ def in_the_way(
 
     A key to a table whose rows change would fire its ON DELETE action, or forbid the change; so would one
     of a table that is copied whole be held against every row. A key from changed rows to an unchanged
-    table stays: only the changed rows are held against it.
+    table stays: only the changed rows are held against it, unless it is one that old rows need not meet.
     """
     targets = {(table.schema, table.name) for table in changed}
     sources = {(table.schema, table.name) for table in whole}
-    return {tie.identity for tie in ties if tie.parents & targets or tie.children & sources}
+    return {
+        tie.identity
+        for tie in ties
+        if tie.parents & targets or tie.children & sources or (tie.children & targets and not tie.validated)
+    }
