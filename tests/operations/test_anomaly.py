@@ -318,7 +318,7 @@ def test_the_summary_says_what_changed_since_the_last_backup(shop: Sandbox) -> N
     outcome = backup(shop)
     changed = next(table for table in outcome.tables if table.title == f"What changed since {before}")
     rows = {row[0]: row[1:4] for row in changed.rows}
-    assert rows["public.orders"] == ("rewritten", "30000", "30010")
+    assert rows["public.orders"] == ("rows changed", "30000", "30010")
     assert rows["public.invoices"] == ("new", "-", "7")
     assert rows["public.roles"] == ("dropped", "5", "-")
     assert "public.users" not in rows

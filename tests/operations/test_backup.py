@@ -351,7 +351,7 @@ def test_two_runs_at_once_leave_one_out(fresh: Sandbox) -> None:
         except Locked as error:
             refusals.append(error)
 
-    perform(fresh, "backup", progress=at("Copy the rows", second))
+    perform(fresh, "backup", progress=at("Take a snapshot", second))
     assert len(refusals) == 1
     assert len(backups(fresh)) == 2
 

@@ -22,7 +22,7 @@ from tests.operations.nights import steps
 from tests.operations.nights.moved import TOLD, moved, strategy
 from tests.operations.nights.steps import Step
 from tests.operations.nights.town import Town, in_memory
-from tests.tool import Watching
+from tests.tool import Watching, at
 
 RELOADED = frozenset(("rewritten", "new"))
 WRITTEN = frozenset(("rows changed", "rewritten"))
@@ -229,6 +229,55 @@ def test_a_column_that_was_dropped_and_made_again_is_not_taken_for_the_old_one(
     backed_up(own_town)
     outcome = after(own_town, AGAIN[how])
     assert moved(outcome)["town.by_integer"].state == "rewritten"
+
+
+SHOWN = {
+    "a composite's attribute": (
+        """
+        CREATE TYPE town.couple AS (a int, b text);
+        CREATE TABLE town.couples (id int PRIMARY KEY, both_of town.couple);
+        INSERT INTO town.couples SELECT i, (i, 'b' || i)::town.couple FROM generate_series(1, 9) i
+        """,
+        "ALTER TYPE town.couple DROP ATTRIBUTE b; ALTER TYPE town.couple ADD ATTRIBUTE b text",
+    ),
+    "a table's name": (
+        """
+        CREATE TABLE town.blue (id int PRIMARY KEY); CREATE TABLE town.green (id int PRIMARY KEY);
+        CREATE TABLE town.colours (id int PRIMARY KEY, which regclass);
+        INSERT INTO town.colours VALUES (1, 'town.blue'), (2, 'town.green')
+        """,
+        """
+        ALTER TABLE town.blue RENAME TO grey; ALTER TABLE town.green RENAME TO blue;
+        ALTER TABLE town.grey RENAME TO green
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SHOWN)
+def test_values_that_only_the_catalogs_changed_are_not_taken_for_old_ones(own_town: Town, what: str) -> None:
+    """No row is newer and no definition another one: the rows show other values all the same."""
+    before, change = SHOWN[what]
+    after(own_town, before)
+    after(own_town, change)
+
+
+def test_a_run_that_was_ended_before_its_views_leaves_none_stale(own_town: Town) -> None:
+    def end() -> None:
+        raise KeyboardInterrupt
+
+    after(
+        own_town,
+        "CREATE TABLE town.sales (id int PRIMARY KEY, n int); INSERT INTO town.sales VALUES (1, 1);"
+        "CREATE MATERIALIZED VIEW town.sold AS SELECT sum(n) AS n FROM town.sales",
+    )
+    with own_town.citizen() as session, session.cursor() as cursor:
+        cursor.execute("UPDATE town.sales SET n = 2")
+        cursor.execute("REFRESH MATERIALIZED VIEW town.sold")
+    with pytest.raises(KeyboardInterrupt):
+        own_town.backup(at("Make constraints", end))
+    outcome = backed_up(own_town)
+    assert any("did not end" in note for note in outcome.notes)
 
 
 def test_keys_that_change_places_are_rows_that_change(town: Town) -> None:

@@ -349,7 +349,7 @@ def test_a_server_with_fewer_connections_than_workers_is_served_by_fewer(two: Tw
 
     told: list[str] = []
     crew: Crew[int, int] = Crew(
-        3, opening, lambda sessions, item: sessions[0].value("SELECT %s", (item,)), Stop()
+        3, opening, lambda sessions, item: sessions[0].one("SELECT %s, pg_sleep(0.5)", (item,))[0], Stop()
     )
     crew.told = told.append
     assert crew.work([1, 2, 3]) == {1: 1, 2: 2, 3: 3}
