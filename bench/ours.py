@@ -83,6 +83,7 @@ def measure(order: dict[str, Any]) -> dict[str, Any]:
         with Workshop(stand, door(order["source"]), held, client) as workshop:  # type: ignore[arg-type]
             proved = syncing.make_equal(workshop)
         house.write_baseline(baseline.pack(proved.baseline), datetime.now(UTC))
+        house.write_manifest("", "", datetime.now(UTC))  # that the run has ended
         whole = time.monotonic() - began
     return {
         "seconds": whole,
