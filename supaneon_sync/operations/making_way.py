@@ -28,6 +28,8 @@ from supaneon_sync.postgres.session import Session
 
 _BULK = 2048
 """Pages from which on a table that is copied whole is loaded without its indexes, which are then built."""
+_TYPE = 1247
+"""OID of pg_type, the catalog of domains."""
 _ON_ROWS = ("INDEX", "CONSTRAINT", "FK CONSTRAINT", "TRIGGER", "RULE")
 """Kinds that make loading a table slow, or act on it."""
 
@@ -165,9 +167,6 @@ def _checks(stand: Stand, work: Work) -> tuple[Check, ...]:
         or (check.object[0] == _TYPE and work.any)
         or deferring.entry(check, 0).identity in waiting
     )
-
-
-_TYPE = 1247
 
 
 def make_way(owner: Session, stand: Stand, work: Work) -> Plan:

@@ -399,7 +399,8 @@ def test_malformed_checks_are_refused_before_anything_is_touched(world: Sandbox)
     with pytest.raises(ConfigError) as failure:
         drill(world, [check("drops", "DROP TABLE auth.users", rows=1)])
     assert "item 1 needs sql" in failure.value.problems[0]
-    assert all(request["method"] == "GET" for request in world.requests[asked:])
+    since = [one["path"] for one in world.requests[asked:]]
+    assert not [path for path in since if "/operations/" not in path]  # an earlier drill may still be waiting
 
 
 def test_a_role_that_sees_rows_without_a_policy_is_told(victim: Victim) -> None:
