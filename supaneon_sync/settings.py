@@ -288,6 +288,12 @@ class Settings:
         verbs=("backup",),
         help="With strategy auto, make the mirror from nothing when that is so long ago.",
     )
+    prove_every: timedelta = setting.duration(
+        timedelta(hours=20),
+        verbs=("backup",),
+        help="How long rows of the mirror may rest on the proof of an earlier backup, if their versions show "
+        "that nobody has written to them since. Older ones are hashed again; with 0s all are, every time.",
+    )
     yes: bool = setting.flag(
         verbs=("prune", "failover"),
         command_line_only=True,

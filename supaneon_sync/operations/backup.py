@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import UTC
 
 from supaneon_sync.errors import ConfigError, Refused
 from supaneon_sync.operations import accounting, handover, publishing, room
@@ -133,6 +134,19 @@ def _costs(proved: Proved) -> tuple[tuple[str, str], ...]:
         ("Read on the primary", f"about {pages} pages of 8 kB"),
         ("Snapshot held", f"{proved.seconds['snapshot held']:.1f} s"),
         ("WAL written on the mirror", size_text(proved.wal_bytes)),
+        ("Rows hashed on the mirror", _hashed(proved)),
+    )
+
+
+def _hashed(proved: Proved) -> str:
+    """Return which rows the proof read, and since when the others have lain there untouched."""
+    if not proved.rested:
+        return "all"
+    since = min(rest.hashed_at for rest in proved.rested.values()).astimezone(UTC)
+    whole, rested = len(proved.tables) - len(proved.rested), len(proved.rested)
+    return (
+        f"all of {whole} tables; of {rested} tables the new ones, as nobody has touched the others since"
+        f" {since:%Y-%m-%d %H:%M} UTC (prove-every)"
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from supaneon_sync.operations.source import Source
 from supaneon_sync.operations.workshop import Workshop
@@ -14,6 +14,7 @@ from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.building import Builds
 from supaneon_sync.postgres.copying import CopiedTable, Load
 from supaneon_sync.postgres.large_objects import LargeObject
+from supaneon_sync.postgres.resting import Rest
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,11 @@ class Loaded:
     """The mirror with the snapshot's rows in it, before what comes after rows.
 
     ``plan`` is limited to what is still to be made. ``settled`` tables were proved equal and are locked
-    since; ``touched`` ones are to be vacuumed. ``schema`` is the mirror's archive where nothing of it was
-    changed. ``locale_note`` says where the copy sorts text otherwise; ``notes`` are for the summary.
-    ``interrupted``: an earlier run has not ended, and what it left of derived things may be stale.
-    ``carried``: some fingerprints were carried over from the last proof along the primary's history.
+    since; ``touched`` ones are to be vacuumed, and of the others so many rows were ``stirred`` since they
+    were. ``schema`` is the mirror's archive where nothing of it was changed. ``locale_note`` says where the
+    copy sorts text otherwise; ``notes`` are for the summary. ``stale``: what is derived from rows may be.
+    ``carried``: some fingerprints were carried over from the last proof along the primary's history;
+    ``rests``: what the mirror has to hold still of tables that were proved then.
     """
 
     plan: Plan
@@ -37,7 +39,9 @@ class Loaded:
     notes: tuple[str, ...] = ()
     schema: Archive | None = None
     carried: bool = False
-    interrupted: bool = False
+    rests: Mapping[Relation, Rest] = field(default_factory=dict)
+    stale: bool = True
+    stirred: Mapping[Relation, int] = field(default_factory=dict)
 
 
 class Arrivals:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from supaneon_sync.errors import DataDiffers
 from supaneon_sync.operations import diagnosing
@@ -13,9 +13,9 @@ from supaneon_sync.policy import compare
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.policy.platform import PLATFORM_DATA
-from supaneon_sync.postgres import inventory, large_objects, mirror, roles, sequences
+from supaneon_sync.postgres import inventory, large_objects, mirror, resting, roles, sequences
 from supaneon_sync.postgres.archive import Archive
-from supaneon_sync.postgres.copying import CopiedTable
+from supaneon_sync.postgres.copying import CopiedTable, Load, loads
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.fingerprint import (
     Fingerprint,
@@ -23,9 +23,11 @@ from supaneon_sync.postgres.fingerprint import (
     Seed,
     as_written,
     fingerprint,
+    fingerprints,
     generated_columns,
 )
 from supaneon_sync.postgres.large_objects import LargeObject
+from supaneon_sync.postgres.resting import Here, Rest
 from supaneon_sync.postgres.restore import Violation
 from supaneon_sync.postgres.sequences import Reading
 
@@ -37,7 +39,8 @@ class Claim:
     """What the mirror is said to hold: the plan, and what was read on the primary under one snapshot.
 
     ``settled`` tables were found equal and have been locked against writing since; ``schema`` is the
-    mirror's own where it has been read since its last change.
+    mirror's own where it has been read since its last change. Of the tables in ``rests`` only new rows are
+    hashed, as long as the mirror's row versions bear that out.
     """
 
     plan: Plan
@@ -49,6 +52,7 @@ class Claim:
     same_major: bool
     settled: frozenset[Relation] = frozenset()
     schema: Archive | None = None
+    rests: Mapping[Relation, Rest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,24 +61,29 @@ class Proof:
 
     ``recomputed`` says where generated columns hold what their expressions give now, and not, or not
     provably, what the primary has stored; ``uncompared`` the same of tables of the platform's own.
+    ``rested`` are the tables of which only new rows were hashed, ``here`` is the mirror's own moment.
     """
 
     schema: Archive
     tables: tuple[CopiedTable, ...]
     recomputed: tuple[str, ...]
     uncompared: tuple[str, ...]
+    here: Here
+    rested: Mapping[Relation, Rest]
 
 
 def prove(workshop: Workshop, claim: Claim) -> Proof:
     """Compare the mirror with the claim.
 
-    Tables by count and fingerprint, large objects by size and digest, sequences by reading, schema by the
-    same pg_dump (which runs beside all else), grants and roles by the catalogs. Raises DataDiffers that
-    names what differs.
+    Tables by count and fingerprint (rows that rest, by their count alone), large objects by size and digest,
+    sequences by reading, schema by the same pg_dump (which runs beside all else), grants and roles by the
+    catalogs. Raises DataDiffers that names what differs.
     """
     with ThreadPoolExecutor(1) as aside:
         schema = aside.submit(lambda: claim.schema or workshop.dump_mirror())
-        found_rows = _tables(workshop, claim)
+        with workshop.on_mirror("proof") as reader:
+            here = resting.here(reader)
+        found_rows, rested = _tables(workshop, claim, here)
         recomputed = _recomputed(workshop, claim, found_rows)
         differing = {
             one: _difference(one, found_rows[one])
@@ -99,7 +108,7 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
     tables = tuple(replace(one, source=found_rows[one]) for one in claim.tables)
     usual = [text for one, text in recomputed.items() if _is_usual(one)]
     unusual = [text for one, text in recomputed.items() if not _is_usual(one)]
-    return Proof(found, tables, tuple(unusual), tuple(usual))
+    return Proof(found, tables, tuple(unusual), tuple(usual), here, rested)
 
 
 def _not_equal(
@@ -122,18 +131,31 @@ def _is_usual(one: CopiedTable) -> bool:
     return one.source.method is Method.STREAM and one.table.schema in PLATFORM_DATA
 
 
-def _tables(workshop: Workshop, claim: Claim) -> dict[CopiedTable, Fingerprint]:
-    asked = [one for one in claim.tables if one.table not in claim.settled]
+def _tables(
+    workshop: Workshop, claim: Claim, here: Here
+) -> tuple[dict[CopiedTable, Fingerprint], dict[Relation, Rest]]:
+    """Return the fingerprint of every table, and the tables that rest on an earlier proof."""
+    wanted = {one.table: one for one in claim.tables}
+    asked = [one.table for one in claim.tables if one.table not in claim.settled]
+    rests = {table: rest for table, rest in claim.rests.items() if here.bears(table, rest)}
     told = workshop.counter(len(asked))
 
-    def task(sessions: Sessions, one: CopiedTable) -> Fingerprint:
-        return fingerprint(sessions[0], one.table, claim.seed, one.source.method)
+    def task(sessions: Sessions, load: Load) -> dict[Relation, tuple[Fingerprint, bool]]:
+        quiet = [(table, rests[table]) for table in load if table in rests]
+        rested = dict(zip(quiet, resting.fingerprints(sessions[0], quiet, claim.seed), strict=True))
+        found = {table: (given, True) for (table, _), given in rested.items() if given is not None}
+        others = [(table, wanted[table].source.method) for table in load if table not in found]
+        whole = fingerprints(sessions[0], others, claim.seed)
+        return found | {table: (given, False) for (table, _), given in zip(others, whole, strict=True)}
 
-    def done(one: CopiedTable, _: Fingerprint) -> None:
-        told(one.table.label, 0)
+    def done(load: Load, _: object) -> None:
+        for table in load:
+            told(table.label, 0)
 
-    settled = {one: one.source for one in claim.tables if one.table in claim.settled}
-    return settled | workshop.crew("proof", task).work(asked, done)
+    results = workshop.crew("proof", task).work(loads(asked), done)
+    proved = {table: given for found in results.values() for table, given in found.items()}
+    found = {one: one.source if one.table in claim.settled else proved[one.table][0] for one in claim.tables}
+    return found, {table: rests[table] for table, (_, rested) in proved.items() if rested}
 
 
 def _recomputed(

@@ -170,6 +170,7 @@ def _tables(proved: Proved, copies: Mapping[tuple[str, str], str]) -> list[dict[
             "fingerprint": one.source.digest,
             "method": one.source.method.value,
             "bytes": one.bytes,
+            "hashed_at": proved.baseline.contents[one.table.label].hashed_at.isoformat(),
         }
         copy = copies.get((one.table.schema, one.table.name))
         found.append(told | {"copy": copy} if copy else told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from supaneon_sync.errors import PrimaryError
 from supaneon_sync.operations.loaded import Loaded
@@ -17,6 +18,7 @@ from supaneon_sync.policy.facts import Locale
 from supaneon_sync.policy.moved import Strategy
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import history, mirror
+from supaneon_sync.postgres.copying import CopiedTable
 from supaneon_sync.postgres.fingerprint import Seed
 from supaneon_sync.postgres.history import Moment
 from supaneon_sync.postgres.violations import Violation
@@ -76,9 +78,10 @@ def baseline(
     """Return what the next run is to remember of the mirror that was just proved."""
     shown, plan = read.source, read.plan
     loaded, proof = proved
+    now = workshop.run.clock()
     anew = way.used == strategy.REBUILD or known is None
     return Baseline(
-        rebuilt_at=workshop.run.clock() if anew or known is None else known.rebuilt_at,
+        rebuilt_at=now if anew or known is None else known.rebuilt_at,
         client=workshop.client.version,
         locale=written(shown.inventory.locale),
         locale_note=loaded.locale_note,
@@ -88,18 +91,24 @@ def baseline(
         ),
         violated=frozenset(violation.entry.identity for violation in read.violations),
         horizon=shown.moment.horizon if _is_lasting(workshop, shown.moment) else None,
+        mirror=proof.here.horizon,
         seed=(read.seed.first, read.seed.second),
-        contents={
-            one.table.label: Content(
-                one.source.rows,
-                one.source.digest,
-                one.source.method.value,
-                one.table.file,
-                memory.columns(one.table),
-            )
-            for one in proof.tables
-        },
+        contents={one.table.label: _content(one, loaded, proof, now) for one in proof.tables},
         full_bytes=_full_bytes(known, loaded),
+    )
+
+
+def _content(one: CopiedTable, loaded: Loaded, proof: Proof, now: datetime) -> Content:
+    rest = proof.rested.get(one.table)
+    return Content(
+        rows=one.source.rows,
+        digest=one.source.digest,
+        method=one.source.method.value,
+        file=one.table.file,
+        columns=memory.columns(one.table),
+        place=proof.here.places.get((one.table.schema, one.table.name), ""),
+        hashed_at=now if rest is None else rest.hashed_at,
+        stirred=loaded.stirred.get(one.table, 0),
     )
 
 

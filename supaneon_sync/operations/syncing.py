@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from supaneon_sync.operations.source import Source
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import compare, strategy
 from supaneon_sync.policy.baseline import Baseline
-from supaneon_sync.policy.facts import Inventory
+from supaneon_sync.policy.facts import Inventory, Relation
 from supaneon_sync.policy.moved import Moved, Strategy
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import (
@@ -38,6 +38,7 @@ from supaneon_sync.postgres.failures import lost
 from supaneon_sync.postgres.fingerprint import Seed
 from supaneon_sync.postgres.large_objects import LargeObject
 from supaneon_sync.postgres.peeking import Names
+from supaneon_sync.postgres.resting import Rest
 from supaneon_sync.postgres.sequences import Reading
 from supaneon_sync.postgres.snapshot import Snapshot
 from supaneon_sync.postgres.violations import Violation
@@ -94,6 +95,7 @@ class Proved:
     moved: tuple[Moved, ...]
     wal_bytes: int
     baseline: Baseline
+    rested: Mapping[Relation, Rest]
 
     @property
     def rows(self) -> int:
@@ -164,6 +166,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         same_major=shown.major == workshop.held.target.major,
         settled=loaded.settled,
         schema=schema,
+        rests=loaded.rests,
     )
     with workshop.phase("proof", "Prove the copy equal"):
         proof = _prove(workshop, claim, loaded)
@@ -198,6 +201,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         moved=loaded.moved,
         wal_bytes=workshop.held.house.position() - log,
         baseline=remembering.baseline(workshop, known, way, (loaded, proof), read),
+        rested=proof.rested,
     )
 
 
@@ -302,8 +306,7 @@ def _schema_after_rows(
         else:
             rights = restore.regrant(owner, plan)
         sequences.apply(owner, readings)
-        stale = loaded.schema is None or loaded.interrupted
-        if anew or stale or restore.are_filled_otherwise(owner, plan):
+        if anew or loaded.stale or restore.are_filled_otherwise(owner, plan):
             violations += restore.refresh(owner, plan)
         deferring.take_path_back(owner, plan.routines, target.major)
         refused = roles.store_settings(owner, workshop.held.door.dbname, plan.settings)
@@ -343,7 +346,7 @@ def _vacuum(workshop: Workshop, loaded: Loaded) -> None:
     def task(sessions: Sessions, tables: Load) -> None:
         restore.vacuum(sessions[0], tables, loaded.plan.search_path)
 
-    views = loaded.plan.materialized_views if loaded.touched else ()
+    views = loaded.plan.materialized_views if loaded.stale else ()
     with workshop.phase("vacuum", "Vacuum and analyse the copy"):
         workshop.crew("vacuum", task).work(loads([*loaded.touched, *views]))
 

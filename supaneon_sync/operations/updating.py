@@ -8,21 +8,24 @@ leaves is found by the next one, which looks at what is really there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from supaneon_sync.operations import making_way as way
 from supaneon_sync.operations import moving
 from supaneon_sync.operations.loaded import Loaded, in_order
 from supaneon_sync.operations.making_way import CannotUpdate, Stand
+from supaneon_sync.operations.moving import BroughtTable
 from supaneon_sync.operations.source import Source
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import baseline as memory
 from supaneon_sync.policy import evolution
 from supaneon_sync.policy.baseline import Baseline, Content
+from supaneon_sync.policy.divergence import Counts
 from supaneon_sync.policy.entries import Identity
 from supaneon_sync.policy.evolution import CannotEvolve, Evolution, Standing
 from supaneon_sync.policy.facts import Relation
+from supaneon_sync.policy.moved import UNCHANGED, Moved
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import (
     comparing,
@@ -39,9 +42,19 @@ from supaneon_sync.postgres.building import Builders, Builds
 from supaneon_sync.postgres.comparing import Compared, Known
 from supaneon_sync.postgres.copying import Load, Reader
 from supaneon_sync.postgres.crew import Sessions
-from supaneon_sync.postgres.fingerprint import generated_columns, is_portable, method_for
+from supaneon_sync.postgres.fingerprint import (
+    Fingerprint,
+    Method,
+    Tally,
+    generated_columns,
+    is_portable,
+    method_for,
+)
+from supaneon_sync.postgres.resting import Rest
 from supaneon_sync.postgres.session import Session
 
+_STIRRED = 0.05
+"""Which part of a table's rows may have come and gone before it is vacuumed and analysed again."""
 _UNFINISHED = "An earlier run did not end; whatever it left on the mirror was put right."
 
 
@@ -74,19 +87,60 @@ def update(
     objects = moving.bring_large_objects(workshop, plan, source)
     builds.rest()
     told = moving.Telling(source, stand, compared, brought)
+    moved = [told.moved(table) for table in plan.tables]
+    stirred = _stirred(plan.tables, moved, baseline)
+    redefined = stand.change.any or work.change.any or bool(later.checks)
     return Loaded(
         plan=later,
         tables=in_order(plan.tables, told.copied()),
-        moved=tuple(told.moved(table) for table in plan.tables),
+        moved=tuple(moved),
         large_objects=objects,
         settled=frozenset(settled),
-        touched=tuple(table for table in plan.tables if table in brought),
+        touched=tuple(table for table in plan.tables if table not in stirred),
+        stirred=stirred,
+        rests=_rests(workshop, stand, baseline, brought),
         locale_note=baseline.locale_note,
         notes=_altered(stand) if baseline.finished else (_UNFINISHED,),
         carried=bool(stand.known.contents),
-        schema=None if stand.change.any or work.any or later.checks else source.mirror,
-        interrupted=not baseline.finished,
+        schema=None if redefined or _quieted(stand, brought) else source.mirror,
+        stale=redefined or work.any or not baseline.finished,
     )
+
+
+def _quieted(stand: Stand, brought: Iterable[Relation]) -> bool:
+    """Say whether anything that acts on writes had to be turned off and on again."""
+    return any((table.schema, table.name) in stand.acting for table in brought)
+
+
+def _stirred(tables: Sequence[Relation], moved: Sequence[Moved], baseline: Baseline) -> dict[Relation, int]:
+    """Return the tables that need no vacuum yet, with the rows that came or went since they had one."""
+    found = {}
+    for table, one in zip(tables, moved, strict=True):
+        then = baseline.contents.get(table.label)
+        counts = Counts(0, 0, 0) if one.state == UNCHANGED else one.counts
+        if counts is not None:
+            stirred = counts.added + counts.changed + counts.removed + (then.stirred if then else 0)
+            if stirred <= _STIRRED * one.rows:
+                found[table] = stirred
+    return found
+
+
+def _rests(
+    workshop: Workshop, stand: Stand, baseline: Baseline, brought: Mapping[Relation, BroughtTable]
+) -> dict[Relation, Rest]:
+    """Return what the mirror should hold still of the tables that were proved last.
+
+    Not of those whose rows were all hashed too long ago, nor of any whose rows were replaced.
+    """
+    found = {}
+    oldest = workshop.run.clock() - workshop.settings.prove_every
+    for table, then in stand.known.contents.items():
+        method = Method(then.method)
+        took = brought.get(table)
+        kept = Tally.of(Fingerprint(then.rows, then.digest, method)) if took is None else took.took.kept
+        if baseline.mirror and then.place and kept and then.hashed_at > oldest:
+            found[table] = Rest(kept, method, then.place, baseline.mirror, then.hashed_at)
+    return found
 
 
 def _schema_before_rows(

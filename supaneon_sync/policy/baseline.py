@@ -13,14 +13,14 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from supaneon_sync.policy.entries import Entry, Identity
 from supaneon_sync.policy.facts import Relation
 
-FORMAT = 1
+FORMAT = 2
 """Version of the document. Another one is as good as none: the mirror is rebuilt."""
 
 
@@ -41,6 +41,8 @@ class Content:
 
     ``file`` is the file of the primary that it was read from: another one may hold anything. ``columns`` is
     their digest by number: one that was dropped and made again holds other values in rows that are no newer.
+    ``place`` tells both of the table on the mirror ('': not known), ``hashed_at`` when every row was hashed
+    there last, ``stirred`` how many rows have come or gone since it was vacuumed and analysed.
     """
 
     rows: int
@@ -48,6 +50,9 @@ class Content:
     method: str
     file: int
     columns: str
+    place: str
+    hashed_at: datetime
+    stirred: int = 0
 
 
 def columns(table: Relation) -> str:
@@ -70,7 +75,8 @@ class Baseline:
     ``rebuilt_at`` is when it was last made from nothing; ``client`` and ``locale`` are what its schema was
     read with and made for, ``locale_note`` what of that the target did not offer. ``violated``: the objects
     that could not be made as planned and are tried again. ``contents``, under ``seed``, and ``full_bytes``
-    (what a whole copy of a table sends) are by a table's label; ``horizon`` is the snapshot of all that.
+    (what a whole copy of a table sends) are by a table's label; ``horizon`` is the snapshot of all that,
+    ``mirror`` the mirror's own moment when it was proved.
     ``finished`` is false where a run that has not ended has been at the mirror since; it is not stored.
     """
 
@@ -81,6 +87,7 @@ class Baseline:
     definitions: Mapping[Identity, Definition]
     violated: frozenset[Identity] = frozenset()
     horizon: Horizon | None = None
+    mirror: Horizon | None = None
     seed: tuple[int, int] = (0, 0)
     contents: Mapping[str, Content] = field(default_factory=dict)
     full_bytes: Mapping[str, int] = field(default_factory=dict)
@@ -119,10 +126,11 @@ def pack(baseline: Baseline) -> bytes:
             [*one, text.primary, text.mirror] for one, text in sorted(baseline.definitions.items())
         ],
         "violated": sorted(baseline.violated),
-        "horizon": None if baseline.horizon is None else [baseline.horizon.run, baseline.horizon.oldest],
+        "horizon": _packed(baseline.horizon),
+        "mirror": _packed(baseline.mirror),
         "seed": list(baseline.seed),
         "contents": {
-            label: [one.rows, one.digest, one.method, one.file, one.columns]
+            label: [*astuple(one)[:-2], one.hashed_at.isoformat(), one.stirred]
             for label, one in baseline.contents.items()
         },
         "full_bytes": dict(baseline.full_bytes),
@@ -146,10 +154,24 @@ def unpack(body: bytes) -> Baseline | None:
                 for kind, schema, tag, primary, mirror in document["definitions"]
             },
             violated=frozenset((kind, schema, tag) for kind, schema, tag in document["violated"]),
-            horizon=None if document["horizon"] is None else Horizon(*document["horizon"]),
+            horizon=_unpacked(document["horizon"]),
+            mirror=_unpacked(document["mirror"]),
             seed=(document["seed"][0], document["seed"][1]),
-            contents={label: Content(*one) for label, one in document["contents"].items()},
+            contents={label: _content(*one) for label, one in document["contents"].items()},
             full_bytes=document["full_bytes"],
         )
     except (zlib.error, ValueError, KeyError, TypeError):
         return None
+
+
+def _content(*stored: Any) -> Content:
+    *first, hashed_at, stirred = stored
+    return Content(*first, datetime.fromisoformat(hashed_at), stirred)  # type: ignore[call-arg]
+
+
+def _packed(horizon: Horizon | None) -> list[object] | None:
+    return None if horizon is None else [horizon.run, horizon.oldest]
+
+
+def _unpacked(stored: list[Any] | None) -> Horizon | None:
+    return None if stored is None else Horizon(*stored)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from psycopg2 import sql
 
 from supaneon_sync.policy.facts import Relation
-from supaneon_sync.postgres.fingerprint import Fingerprint, Method, from_sums
+from supaneon_sync.postgres.fingerprint import Fingerprint, Method, Tally
 from supaneon_sync.postgres.keys import Key
 from supaneon_sync.postgres.session import Session
 
@@ -83,7 +83,7 @@ class Sums:
             fields.append(content[position : position + length])
             position += length
         rows, first, second, blocks = fields
-        found = from_sums(int.from_bytes(rows, "big"), int(first), int(second), method)
+        found = Tally(int.from_bytes(rows, "big"), int(first), int(second)).fingerprint(method)
         return cls(found, blocks, len(content))
 
 

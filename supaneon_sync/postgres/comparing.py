@@ -67,12 +67,24 @@ WHOLE = Differing(Grid(1), frozenset((0,)))
 
 @dataclass(frozen=True)
 class News:
-    """What has become of a table that held ``then``: ``rows``, of which ``new`` were written since."""
+    """What has become of a table that held ``then`` at ``horizon``: what ``found`` says."""
 
     horizon: Horizon
     then: Content
-    new: int
-    rows: int
+    found: history.Found
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What the table held then."""
+        return Fingerprint(self.then.rows, self.then.digest, Method(self.then.method))
+
+    @property
+    def condition(self) -> sql.Composable:
+        """The condition that a row of the primary is new."""
+        conditions: list[sql.Composable] = [history.written(self.horizon, history.NEW)]
+        if self.found.new:
+            conditions.append(history.between(self.found))
+        return sql.SQL(" AND ").join(conditions)
 
 
 @dataclass(frozen=True)
@@ -156,16 +168,18 @@ class _Look:
         horizon = self._known.horizon
         if horizon is None or not tables:
             return []
-        counts = history.news(self._sessions[0], tables, horizon)
-        return [self._followed(table, horizon, *counts[table]) for table in tables]
+        found = history.news(self._sessions[0], tables, horizon)
+        return [
+            self._followed(table, News(horizon, self._known.contents[table], found[table]))
+            for table in tables
+        ]
 
-    def _followed(self, table: Relation, horizon: Horizon, rows: int, new: int) -> Compared:
-        then = self._known.contents[table]
-        source = Fingerprint(then.rows, then.digest, Method(then.method))
-        one = Compared(table, Fate.UNCHANGED, source, then.rows, proved=False)
+    def _followed(self, table: Relation, news: News) -> Compared:
+        then, rows, new = news.then, news.found.rows, news.found.new
+        one = Compared(table, Fate.UNCHANGED, news.fingerprint, then.rows, proved=False)
         if not new and rows == then.rows:
             return one
-        one = replace(one, source=None, where=News(horizon, then, new, rows))
+        one = replace(one, source=None, where=news)
         if table not in self._known.keys:
             return replace(one, fate=Fate.REWRITE, why=_NO_KEY)
         if new > grids.REWRITE * rows:

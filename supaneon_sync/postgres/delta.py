@@ -22,15 +22,15 @@ from supaneon_sync.postgres.blocks import Pair
 from supaneon_sync.postgres.comparing import Compared, Differing, News
 from supaneon_sync.postgres.copying import Reader
 from supaneon_sync.postgres.fingerprint import (
+    NOTHING,
     Fingerprint,
     Method,
+    Tally,
     as_written,
     copy_out,
     fingerprint,
-    from_sums,
     hashed_rows,
     method_for,
-    sums_of,
     written_columns,
 )
 from supaneon_sync.postgres.keys import EVERYWHERE, Key, block, within
@@ -61,12 +61,14 @@ SELECT (SELECT count(*) FROM wanted WHERE NOT stays), (SELECT count(*) FROM want
        (SELECT count(*) FROM gone WHERE NOT stays)
 """
 _TAKE_FORMER = """
-CREATE TEMP TABLE ours ON COMMIT DROP AS SELECT {aliases}, one, two FROM {rows};
-DELETE FROM ONLY {table} AS kept USING theirs WHERE {matched};
+CREATE TEMP TABLE ours ON COMMIT DROP AS SELECT {aliases}, place, one, two FROM {rows};
+DELETE FROM ONLY {table} AS kept USING ours WHERE kept.ctid = ours.place;
 SELECT n.*, f.*, (SELECT count(*) FROM ours o JOIN theirs t ON {same} AND o.one = t.one AND o.two = t.two)
 FROM (SELECT count(*), coalesce(sum(one), 0)::text, coalesce(sum(two), 0)::text FROM theirs) n,
      (SELECT count(*), coalesce(sum(one), 0)::text, coalesce(sum(two), 0)::text FROM ours) f
 """
+_FIND_BY_KEY = "ANALYZE pg_temp.theirs; SET LOCAL random_page_cost = 1.1"
+"""A few rows are found by their keys: without statistics the whole table would be read for them."""
 _MAKE_STAYING = "CREATE TEMP TABLE staying ON COMMIT DROP AS SELECT {keys} FROM {table} LIMIT 0"
 _TAKE_GONE = """
 CREATE TEMP TABLE gone ON COMMIT DROP AS
@@ -84,37 +86,19 @@ class Altered(Exception):
 
 
 @dataclass(frozen=True)
-class _Sum:
-    """Some rows: how many, and the sums of their two hashes."""
-
-    rows: int
-    one: int
-    two: int
-
-    @classmethod
-    def read(cls, rows: int, one: str, two: str) -> _Sum:
-        """Return what a query has told."""
-        return cls(rows, int(one), int(two))
-
-    def __add__(self, other: _Sum) -> _Sum:
-        return _Sum(self.rows + other.rows, self.one + other.one, self.two + other.two)
-
-    def __sub__(self, other: _Sum) -> _Sum:
-        return _Sum(self.rows - other.rows, self.one - other.one, self.two - other.two)
-
-
-@dataclass(frozen=True)
 class Brought:
     """What it took to make a table equal.
 
     ``counts``: rows by what became of them (None: not counted); ``bytes`` were sent by the primary;
     ``source``: its fingerprint, where that was taken here; ``scans``: how often the table was read.
+    ``kept``: what is left on the mirror of the rows that were proved there last (None: not known).
     """
 
     counts: Counts | None
     bytes: int
     source: Fingerprint | None = None
     scans: int = 1
+    kept: Tally | None = None
 
 
 def bring(
@@ -196,20 +180,21 @@ class _Table:
 
     def follow(self, news: News) -> Brought:
         """Take what is new, and take away what has gone; tell what the primary holds by that."""
-        new = history.written(news.horizon, history.NEW)
+        new = news.condition
         self._exchange(new)
+        self._target.execute(_FIND_BY_KEY)
         former = sql.SQL("EXISTS (SELECT FROM theirs WHERE {})").format(self._key.equal("rows", "theirs"))
-        told = self._target.one(self._format(_TAKE_FORMER, rows=self._hashed(former)))
-        came, went, same = _Sum.read(*told[:3]), _Sum.read(*told[3:6]), told[6]
+        rows = self._hashed(former, beside=sql.SQL("{}, rows.ctid AS place").format(self._key.named))
+        told = self._target.one(self._format(_TAKE_FORMER, rows=rows))
+        came, went, same = Tally.read(*told[:3]), Tally.read(*told[3:6]), told[6]
         method = Method(news.then.method)
-        then = _Sum(news.then.rows, *sums_of(Fingerprint(news.then.rows, news.then.digest, method)))
-        rest = then - went + came
-        gone = self._gone(news, rest.rows - news.rows)
+        rest = Tally.of(news.fingerprint) - went
+        gone = self._gone(news, (rest + came).rows - news.found.rows)
         self._fetch(new)
-        now = rest - gone
+        kept = rest - gone
         counts = Counts(came.rows - went.rows, went.rows - same, gone.rows)
         scans = _FOLLOWED + (_SEARCHED if gone.rows else 0)
-        return Brought(counts, self._volume, from_sums(now.rows, now.one, now.two, method), scans)
+        return Brought(counts, self._volume, (kept + came).fingerprint(method), scans, kept)
 
     def _exchange(self, where: sql.Composable) -> None:
         """Bring keys and hashes of the primary's rows to the mirror."""
@@ -226,8 +211,8 @@ class _Table:
     def _relay(self, out: sql.Composable, into: sql.Composable) -> None:
         self._volume += relay(self._source, out, self._target, into, self._reader)
 
-    def _hashed(self, where: sql.Composable) -> sql.Composed:
-        return hashed_rows(as_written(self._table), self._reader.seed, self._key.named, where)
+    def _hashed(self, where: sql.Composable, beside: sql.Composable | None = None) -> sql.Composed:
+        return hashed_rows(as_written(self._table), self._reader.seed, beside or self._key.named, where)
 
     def _format(self, text: str, **more: sql.Composable) -> sql.Composed:
         names = {
@@ -238,8 +223,7 @@ class _Table:
             "keys": self._key.named,
             "table": _name(self._table),
         }
-        taken = "theirs" if text is _TAKE_FORMER else "gone"
-        return sql.SQL(text).format(**names | {"matched": self._key.equal("kept", taken)} | more)
+        return sql.SQL(text).format(**names | {"matched": self._key.equal("kept", "gone")} | more)
 
     def _fetch(self, where: sql.Composable) -> None:
         """Copy the primary's rows that meet the condition into the table."""
@@ -252,10 +236,10 @@ class _Table:
         )
         self._relay(out, _into(self._table))
 
-    def _gone(self, news: News, count: int) -> _Sum:
+    def _gone(self, news: News, count: int) -> Tally:
         """Delete the rows that the primary does not have any more: so many are known to have gone."""
         if not count:
-            return _Sum(0, 0, 0)
+            return NOTHING
         old = history.written(news.horizon, history.OLD)
         blocks_gone = self._without_some(news, count, old) if count > 0 else None
         if blocks_gone is None:
@@ -270,7 +254,7 @@ class _Table:
         found = self._format(
             _TAKE_GONE, within=chosen, same=_same(self._key, "m", "s"), rows=self._hashed(condition)
         )
-        removed = _Sum.read(*self._target.one(found))
+        removed = Tally.read(*self._target.one(found))
         if removed.rows != count:
             raise Altered
         return removed

@@ -134,38 +134,41 @@ def hashed_columns(table: Relation) -> tuple[str, ...]:
     return tuple(column.name for column in table.columns if column.generated != "v")
 
 
-_TEXT = """
-SELECT count(*), coalesce(sum(hashtextextended(t.line, {first})), 0)::text,
-       coalesce(sum(hashtextextended(t.line, {second})), 0)::text
-FROM (SELECT textin(record_out(ROW({row}))) COLLATE "C" AS line FROM ONLY {table} OFFSET 0) AS t
+# What of a row is hashed, and how, by method. A function for the hash of bytes can only be reached through a
+# record that holds them.
+_LINES = {
+    Method.SERVER: 'textin(record_out(ROW({row}))) COLLATE "C"',
+    Method.BINARY: "record_send(ROW({row}))",
+}
+_HASHES = {
+    Method.SERVER: "hashtextextended(t.line, {seed})",
+    Method.BINARY: "hash_record_extended(ROW(t.line), {seed})",
+}
+_SUMS = """
+SELECT count(*), coalesce(sum({one}), 0)::text, coalesce(sum({two}), 0)::text
+FROM (SELECT {line} AS line FROM ONLY {table} OFFSET 0) AS t
 """
-# A function for the hash of bytes can only be reached through a record that holds them.
-_BINARY = """
-SELECT count(*), coalesce(sum(hash_record_extended(ROW(t.line), {first})), 0)::text,
-       coalesce(sum(hash_record_extended(ROW(t.line), {second})), 0)::text
-FROM (SELECT record_send(ROW({row})) AS line FROM ONLY {table} OFFSET 0) AS t
+_SUMS_OF_SOME = """
+SELECT count(*), count(t.line), coalesce(sum({one}) FILTER (WHERE t.line IS NOT NULL), 0)::text,
+       coalesce(sum({two}) FILTER (WHERE t.line IS NOT NULL), 0)::text
+FROM (SELECT CASE WHEN {where} THEN {line} END AS line FROM ONLY {table} AS rows OFFSET 0) AS t
 """
+_ROWS = """(
+SELECT t.*, {one} AS one, {two} AS two
+FROM (SELECT {line} AS line, {beside} FROM ONLY {table} AS rows WHERE {where} OFFSET 0) AS t) AS hashed"""
 
 
 def statement(table: Relation, seed: Seed, method: Method = Method.SERVER) -> sql.Composed:
     """Return the query whose one row is the count and the two sums."""
-    return sql.SQL(_BINARY if method is Method.BINARY else _TEXT).format(
-        first=sql.Literal(seed.first),
-        second=sql.Literal(seed.second),
-        row=sql.SQL(", ").join(map(sql.Identifier, hashed_columns(table))),
-        table=sql.Identifier(table.schema, table.name),
-    )
+    return sql.SQL(_SUMS).format(**_pieces(table, seed, method))
 
 
-_TEXT_ROWS = """(
-SELECT t.*, hashtextextended(t.line, {first}) AS one, hashtextextended(t.line, {second}) AS two
-FROM (SELECT textin(record_out(ROW({row}))) COLLATE "C" AS line, {beside}
-      FROM ONLY {table} AS rows WHERE {where} OFFSET 0) AS t) AS hashed"""
-_BINARY_ROWS = """(
-SELECT t.*, hash_record_extended(ROW(t.line), {first}) AS one,
-       hash_record_extended(ROW(t.line), {second}) AS two
-FROM (SELECT record_send(ROW({row})) AS line, {beside}
-      FROM ONLY {table} AS rows WHERE {where} OFFSET 0) AS t) AS hashed"""
+def statement_of_some(table: Relation, seed: Seed, where: sql.Composable, method: Method) -> sql.Composed:
+    """Return the query whose one row is the count of all rows, and count and sums of those that are meant.
+
+    The rows are called ``rows`` in the condition; the others are counted, and nothing of them is read.
+    """
+    return sql.SQL(_SUMS_OF_SOME).format(**_pieces(table, seed, method), where=where)
 
 
 def hashed_rows(
@@ -179,25 +182,53 @@ def hashed_rows(
     They are called ``one`` and ``two``; ``beside`` are further columns, each with a name, and ``where``
     limits the rows before anything of them is hashed.
     """
-    text = _BINARY_ROWS if method_for(table) is Method.BINARY else _TEXT_ROWS
-    return sql.SQL(text).format(
-        first=sql.Literal(seed.first),
-        second=sql.Literal(seed.second),
-        row=sql.SQL(", ").join(map(sql.Identifier, hashed_columns(table))),
-        beside=beside,
-        table=sql.Identifier(table.schema, table.name),
-        where=where,
+    return sql.SQL(_ROWS).format(**_pieces(table, seed, method_for(table)), beside=beside, where=where)
+
+
+def _pieces(table: Relation, seed: Seed, method: Method) -> dict[str, sql.Composable]:
+    form = Method.BINARY if method is Method.BINARY else Method.SERVER
+    one, two = (
+        sql.SQL(_HASHES[form]).format(seed=sql.Literal(number)) for number in (seed.first, seed.second)
     )
+    row = sql.SQL(", ").join(map(sql.Identifier, hashed_columns(table)))
+    return {
+        "one": one,
+        "two": two,
+        "line": sql.SQL(_LINES[form]).format(row=row),
+        "table": sql.Identifier(table.schema, table.name),
+    }
 
 
-def from_sums(rows: int, first: int, second: int, method: Method) -> Fingerprint:
-    """Return the fingerprint of rows whose hashes add up to these sums."""
-    return Fingerprint(rows, f"{first % _WORD:016x}{second % _WORD:016x}", method)
+@dataclass(frozen=True)
+class Tally:
+    """Some rows: how many, and the sums of their two hashes."""
+
+    rows: int
+    one: int
+    two: int
+
+    @classmethod
+    def read(cls, rows: int, one: str, two: str) -> Tally:
+        """Return what a query has told."""
+        return cls(rows, int(one), int(two))
+
+    @classmethod
+    def of(cls, found: Fingerprint) -> Tally:
+        """Return what a fingerprint was made of, as far as it keeps that."""
+        return cls(found.rows, int(found.digest[:16], 16), int(found.digest[16:], 16))
+
+    def fingerprint(self, method: Method) -> Fingerprint:
+        """Return the fingerprint of these rows."""
+        return Fingerprint(self.rows, f"{self.one % _WORD:016x}{self.two % _WORD:016x}", method)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.rows + other.rows, self.one + other.one, self.two + other.two)
+
+    def __sub__(self, other: Tally) -> Tally:
+        return Tally(self.rows - other.rows, self.one - other.one, self.two - other.two)
 
 
-def sums_of(one: Fingerprint) -> tuple[int, int]:
-    """Return the sums that a fingerprint was made of, as far as it keeps them."""
-    return int(one.digest[:16], 16), int(one.digest[16:], 16)
+NOTHING = Tally(0, 0, 0)
 
 
 def copy_out(table: Relation, *, binary: bool = False) -> sql.Composed:
@@ -247,5 +278,5 @@ def fingerprints(
             for position in part
         )
         for position, rows, first, second in session.query(union):
-            found[position] = from_sums(rows, int(first), int(second), wanted[position][1])
+            found[position] = Tally.read(rows, first, second).fingerprint(wanted[position][1])
     return tuple(found[position] for position in range(len(wanted)))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from psycopg2 import sql
 
@@ -27,14 +28,19 @@ _RUN = "pg_postmaster_start_time()::text || ' ' || d.oid || ' ' || coalesce(b.st
 _NOW = f"""
 SELECT {_RUN}, pg_snapshot_xmin(pg_current_snapshot())::text::int8,
        pg_snapshot_xmax(pg_current_snapshot())::text::int8,
-       CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn()::text END
+       CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn()::text END,
+       statement_timestamp()
 FROM pg_database d, pg_stat_bgwriter b WHERE d.datname = current_database()
 """
 _HEAPS = "SELECT oid FROM pg_class WHERE relam = 2 AND relkind = 'r'"
 _FLUSHED = f"""
-SELECT NOT pg_is_in_recovery() AND pg_current_wal_flush_lsn() >= %s::pg_lsn AND {_RUN} = %s
+SELECT NOT pg_is_in_recovery() AND {_RUN} = %s
+   AND (pg_current_wal_flush_lsn() >= %s::pg_lsn
+        OR clock_timestamp() > %s + 3 * current_setting('wal_writer_delay')::interval)
 FROM pg_database d, pg_stat_bgwriter b WHERE d.datname = current_database()
 """
+# What a transaction that only reads has written (it tidies pages up) may wait for the disk for ever, and is
+# no commit. A commit waits for three rounds of the WAL writer at most ("Asynchronous Commit").
 _COUNTABLE = 2**30
 """How many transactions apart two snapshots may be: numbers come round, and are compared by half."""
 _PAGE, _HEADERS = 8192, (24, 40)
@@ -50,7 +56,7 @@ class Moment:
     ``run`` names the unbroken run of the server and the database: it ends with a crash of one process.
     ``oldest`` is the oldest transaction that was open then, ``next`` the first that had not begun,
     ``position`` the end of the WAL ('' on a replica, whose history cannot be followed). ``heaps``: the
-    tables that PostgreSQL's own heap keeps.
+    tables that PostgreSQL's own heap keeps. ``at`` is the time by the server's clock.
     """
 
     run: str
@@ -58,11 +64,12 @@ class Moment:
     next: int
     position: str
     heaps: frozenset[int]
+    at: datetime
 
     def since(self, then: Horizon | None) -> Horizon | None:
         """Return the horizon of an earlier snapshot if this one stands in the same unbroken history."""
-        same = then is not None and self.position and then.run == self.run
-        return then if same and then is not None and 0 <= self.next - then.oldest < _COUNTABLE else None
+        followed = then is not None and self.position and unbroken(then, self.run, self.next)
+        return then if followed else None
 
     @property
     def horizon(self) -> Horizon | None:
@@ -70,11 +77,16 @@ class Moment:
         return Horizon(self.run, self.oldest) if self.position else None
 
 
+def unbroken(then: Horizon, run: str, following: int) -> bool:
+    """Say whether a history in which ``following`` is the next transaction goes on from a horizon."""
+    return then.run == run and 0 <= following - then.oldest < _COUNTABLE
+
+
 def moment(session: Session) -> Moment:
     """Return where the session's transaction stands."""
-    run, oldest, following, position = session.one(_NOW)
+    run, oldest, following, position, at = session.one(_NOW)
     heaps = frozenset(row[0] for row in session.query(_HEAPS))
-    return Moment(run, oldest, following, _written(position) if position else "", heaps)
+    return Moment(run, oldest, following, _written(position) if position else "", heaps, at)
 
 
 def _written(position: str) -> str:
@@ -85,7 +97,20 @@ def _written(position: str) -> str:
 
 def is_lasting(session: Session, then: Moment) -> bool:
     """Say whether everything that the moment saw is on disk by now: a crash takes back what is not."""
-    return bool(then.position) and bool(session.value(_FLUSHED, (then.position, then.run)))
+    return bool(then.position) and bool(session.value(_FLUSHED, (then.run, then.position, then.at)))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What row versions say of a table: its ``rows``, of which ``new`` are, from place ``first`` to ``last``.
+
+    Places are those of the snapshot that was asked, in the table's file ('': none is new).
+    """
+
+    rows: int
+    new: int
+    first: str = ""
+    last: str = ""
 
 
 def written(horizon: Horizon, when: str) -> sql.Composed:
@@ -95,17 +120,31 @@ def written(horizon: Horizon, when: str) -> sql.Composed:
     )
 
 
-def news(session: Session, tables: Sequence[Relation], horizon: Horizon) -> dict[Relation, tuple[int, int]]:
-    """Return how many rows each table has, and how many of them are new since the horizon."""
-    found: dict[Relation, tuple[int, int]] = {}
+def between(found: Found) -> sql.Composable:
+    """Return the condition that a row lies where the new ones do: as a rule a small part of the table."""
+    ends = (sql.Literal(found.first), sql.Literal(found.last))
+    return sql.SQL("rows.ctid >= {}::tid AND rows.ctid <= {}::tid").format(*ends)
+
+
+_NEWS = """
+SELECT {number}, count(*), count(t.place), coalesce(min(t.place)::text, ''), coalesce(max(t.place)::text, '')
+FROM (SELECT CASE WHEN {new} THEN rows.ctid END AS place FROM ONLY {table} AS rows OFFSET 0) AS t
+"""
+
+
+def news(session: Session, tables: Sequence[Relation], horizon: Horizon) -> dict[Relation, Found]:
+    """Return of each table how many rows it has, how many are new since the horizon, and where they lie."""
+    found: dict[Relation, Found] = {}
     for start in range(0, len(tables), _TOGETHER):
         part = tables[start : start + _TOGETHER]
         union = sql.SQL(" UNION ALL ").join(
-            sql.SQL("SELECT {}, count(*), count(*) FILTER (WHERE {}) FROM ONLY {} AS rows").format(
-                sql.Literal(number), written(horizon, NEW), sql.Identifier(table.schema, table.name)
+            sql.SQL(_NEWS).format(
+                number=sql.Literal(number),
+                new=written(horizon, NEW),
+                table=sql.Identifier(table.schema, table.name),
             )
             for number, table in enumerate(part)
         )
-        for number, rows, new in session.query(union):
-            found[part[number]] = (rows, new)
+        for number, *told in session.query(union):
+            found[part[number]] = Found(*told)
     return found

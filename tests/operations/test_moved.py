@@ -472,6 +472,29 @@ def test_after_so_long_a_mirror_is_made_anew_all_the_same(town: Town, every: str
         assert strategy(outcome) == used
 
 
+def hashed(outcome: Outcome) -> dict[str, str]:
+    """When every row of a table was hashed on the mirror, by the table."""
+    manifest: Mapping[str, Any] = outcome.report["manifest"]  # type: ignore[assignment]
+    return {f"{one['schema']}.{one['name']}": one["hashed_at"] for one in manifest["tables"]}
+
+
+def test_rows_that_nobody_touched_rest_on_the_proof_before_and_others_do_not(town: Town) -> None:
+    first = hashed(backed_up(town, prove_every="0s"))
+    assert len(set(first.values())) == 1
+    town.sandbox.execute(names.MIRROR, "UPDATE town.by_pair SET region = region")
+    outcome = after(town, "UPDATE town.by_integer SET body = 'at rest' WHERE id = 3100")
+    assert_rows(outcome, 0, 1, 0)
+    second = hashed(outcome)
+    rested = {table for table in second if second[table] == first[table]}
+    assert {LARGE, "town.by_text"} <= rested
+    assert "town.by_pair" not in rested
+    told = dict(outcome.facts)["Rows hashed on the mirror"]
+    assert told.startswith(f"all of {len(second) - len(rested)} tables; of {len(rested)} tables the new ones")
+    whole = backed_up(town, prove_every="0s")
+    assert dict(whole.facts)["Rows hashed on the mirror"] == "all"
+    assert not set(hashed(whole).values()) & set(first.values())
+
+
 @pytest.fixture
 def icu_town(monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
     """A town on servers that have ICU, which the wheels lack: Debian's."""

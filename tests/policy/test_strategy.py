@@ -22,9 +22,10 @@ KNOWN = Baseline(
     locale_note="the target sorts otherwise",
     definitions={("TABLE", "public", "a"): Definition("one", "two")},
     violated=frozenset((("INDEX", "public", "i"),)),
+    mirror=Horizon("16384", 900),
     horizon=Horizon("2026-11-20 03:00 5", 2**33),
     seed=(-5, 2**62),
-    contents={"public.a": Content(7, "0" * 32, "binary", 16399, "columns")},
+    contents={"public.a": Content(7, "0" * 32, "binary", 16399, "columns", "place", NOW, 3)},
     full_bytes={"public.a": 100},
 )
 HERE = Circumstances(NOW, "17.11", "UTF8/c/C/C/", filled=True)
@@ -73,7 +74,7 @@ def test_what_cannot_be_read_is_as_good_as_forgotten(body: bytes) -> None:
 
 def test_another_format_is_as_good_as_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     body = memory.pack(KNOWN)
-    monkeypatch.setattr(memory, "FORMAT", 2)
+    monkeypatch.setattr(memory, "FORMAT", memory.FORMAT + 1)
     assert memory.unpack(body) is None
 
 

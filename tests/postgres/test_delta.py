@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,12 +17,13 @@ from supaneon_sync.policy import grid
 from supaneon_sync.policy.baseline import Content, Horizon
 from supaneon_sync.policy.divergence import Counts
 from supaneon_sync.policy.facts import Relation
-from supaneon_sync.postgres import comparing, delta, history, inventory, keys, quieting
+from supaneon_sync.postgres import comparing, delta, history, inventory, keys, quieting, resting
 from supaneon_sync.postgres.comparing import Compared, Fate, Known
 from supaneon_sync.postgres.copying import Reader
 from supaneon_sync.postgres.delta import Altered, Brought
 from supaneon_sync.postgres.failures import Side
-from supaneon_sync.postgres.fingerprint import Fingerprint, Seed, fingerprint, method_for
+from supaneon_sync.postgres.fingerprint import Fingerprint, Seed, Tally, fingerprint, method_for
+from supaneon_sync.postgres.resting import Here, Rest
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import export
 from supaneon_sync.sandbox.server import Server
@@ -33,6 +34,7 @@ SEED = Seed(11, -12)
 PAIRS = [(15, 17), (17, 18), (18, 18)]
 BLOCKS, VERSIONS = "blocks", "row versions"
 ROWS = 3000
+NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)
 
 
 class Two:
@@ -44,6 +46,7 @@ class Two:
         self.table: Relation
         self.then: Fingerprint
         self.horizon: Horizon
+        self.here: Here
 
     def make(self, *statements: str) -> None:
         """Make the same on both sides, and remember it as proved."""
@@ -53,7 +56,8 @@ class Two:
             for statement in statements:
                 server.execute(statement)
             server.execute("ANALYZE")
-        with self.reading() as (reader, source, _):
+        with self.reading() as (reader, source, target):
+            self.here = resting.here(target)
             with source.transaction("ISOLATION LEVEL REPEATABLE READ, READ ONLY"):
                 now = history.moment(source).horizon
                 self.then = fingerprint(source, self.table, reader.seed, method_for(self.table))
@@ -79,7 +83,8 @@ class Two:
             contents = {}
             if how == VERSIONS:
                 then = self.then
-                contents = {table: Content(then.rows, then.digest, then.method.value, table.file, "")}
+                method = then.method.value
+                contents = {table: Content(then.rows, then.digest, method, table.file, "", "", NOW)}
             known = Known(keys.read(target, [table]), contents, self.horizon)
             (one,) = comparing.compare((source, target), (table,), reader, known)
             took = None
@@ -89,8 +94,20 @@ class Two:
                 took = delta.rewrite((source, target), one, reader, quieting.read(target))
             wanted = one.source if took is None else took.source or one.source
             assert wanted == fingerprint(target, table, SEED, method_for(table))
+            if how == VERSIONS and one.fate is not Fate.REWRITE:
+                assert wanted == self.rested(target, took)
+            self.here = resting.here(target)
         assert self.texts()[0] == self.texts()[1]
         return one, took
+
+    def rested(self, target: Session, took: Brought | None) -> Fingerprint | None:
+        """What the mirror's own row versions say that it holds, with nothing read but what is new."""
+        kept = Tally.of(self.then) if took is None else took.kept
+        place = self.here.places["public", "t"]
+        assert kept is not None
+        rest = Rest(kept, self.then.method, place, self.here.horizon, NOW)
+        assert resting.here(target).bears(self.table, rest)
+        return resting.fingerprints(target, [(self.table, rest)], SEED)[0]
 
     def texts(self) -> list[str]:
         """The rows of either side as text: a judge that shares no code with what is judged."""
