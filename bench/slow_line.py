@@ -1,7 +1,8 @@
 """A TCP line with a delay in each direction, on 127.0.0.1: what a server far away feels like.
 
 Two threads a direction: one takes what comes and notes when, one hands it on when its time has come.
-Bytes are counted, so that the line also tells how much crossed.
+Bytes, connections and round trips are counted, so that the line also tells what crossed, and how often
+somebody had to wait for it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from queue import Queue
 
 _CHUNK = 256 * 1024
@@ -26,6 +28,11 @@ class SlowLine:
         self.port = int(self._listener.getsockname()[1])
         self.received = 0
         """Bytes that came from the server."""
+        self.connections = 0
+        """How many were opened."""
+        self.round_trips = 0
+        """How often a client spoke after the server had; each connection took one more before that, of TCP."""
+        self._counting = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -43,10 +50,25 @@ class SlowLine:
             server = socket.create_connection(("127.0.0.1", self._target))
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._carry(client, server, counting=False)
-            self._carry(server, client, counting=True)
+            with self._counting:
+                self.connections += 1
+            answered = threading.Event()
+            answered.set()
+            self._carry(client, server, partial(self._asked, answered))
+            self._carry(server, client, partial(self._told, answered))
 
-    def _carry(self, source: socket.socket, sink: socket.socket, *, counting: bool) -> None:
+    def _asked(self, answered: threading.Event, chunk: bytes) -> None:
+        if chunk and answered.is_set():
+            answered.clear()
+            with self._counting:
+                self.round_trips += 1
+
+    def _told(self, answered: threading.Event, chunk: bytes) -> None:
+        answered.set()
+        with self._counting:
+            self.received += len(chunk)
+
+    def _carry(self, source: socket.socket, sink: socket.socket, count: Callable[[bytes], None]) -> None:
         line: Queue[tuple[float, bytes]] = Queue(64)
 
         def take() -> None:
@@ -55,8 +77,7 @@ class SlowLine:
                     chunk = source.recv(_CHUNK)
                 except OSError:
                     chunk = b""
-                if counting:
-                    self.received += len(chunk)
+                count(chunk)
                 line.put((time.monotonic() + self._delay, chunk))
                 if not chunk:
                     return
