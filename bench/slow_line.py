@@ -12,10 +12,36 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from queue import Queue
 
 _CHUNK = 256 * 1024
+
+
+@dataclass
+class Talk:
+    """One connection over the line.
+
+    ``opening`` is the first that the client said; ``round_trips`` is how often it spoke after the server had,
+    to which TCP's own first one is to be added.
+    """
+
+    opening: bytes = b""
+    round_trips: int = 0
+    received: int = 0
+    _answered: bool = True
+
+    def asked(self, chunk: bytes) -> None:
+        """Count what comes from the client."""
+        self.opening = self.opening or chunk
+        if chunk and self._answered:
+            self._answered = False
+            self.round_trips += 1
+
+    def told(self, chunk: bytes) -> None:
+        """Count what comes from the server."""
+        self._answered = True
+        self.received += len(chunk)
 
 
 class SlowLine:
@@ -26,14 +52,14 @@ class SlowLine:
         self._delay = delay
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
-        self.received = 0
-        """Bytes that came from the server."""
-        self.connections = 0
-        """How many were opened."""
-        self.round_trips = 0
-        """How often a client spoke after the server had; each connection took one more before that, of TCP."""
-        self._counting = threading.Lock()
+        self.talks: list[Talk] = []
+        """Every connection that was opened."""
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def received(self) -> int:
+        """Bytes that came from the server."""
+        return sum(talk.received for talk in self.talks)
 
     def close(self) -> None:
         """Take no more connections."""
@@ -50,23 +76,10 @@ class SlowLine:
             server = socket.create_connection(("127.0.0.1", self._target))
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._counting:
-                self.connections += 1
-            answered = threading.Event()
-            answered.set()
-            self._carry(client, server, partial(self._asked, answered))
-            self._carry(server, client, partial(self._told, answered))
-
-    def _asked(self, answered: threading.Event, chunk: bytes) -> None:
-        if chunk and answered.is_set():
-            answered.clear()
-            with self._counting:
-                self.round_trips += 1
-
-    def _told(self, answered: threading.Event, chunk: bytes) -> None:
-        answered.set()
-        with self._counting:
-            self.received += len(chunk)
+            talk = Talk()
+            self.talks.append(talk)
+            self._carry(client, server, talk.asked)
+            self._carry(server, client, talk.told)
 
     def _carry(self, source: socket.socket, sink: socket.socket, count: Callable[[bytes], None]) -> None:
         line: Queue[tuple[float, bytes]] = Queue(64)

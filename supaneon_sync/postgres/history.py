@@ -27,10 +27,10 @@ _RUN = "pg_postmaster_start_time()::text || ' ' || d.oid || ' ' || coalesce(b.st
 _NOW = f"""
 SELECT {_RUN}, pg_snapshot_xmin(pg_current_snapshot())::text::int8,
        pg_snapshot_xmax(pg_current_snapshot())::text::int8,
-       CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn()::text END
+       CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn()::text END,
+       ARRAY(SELECT oid::int8 FROM pg_class WHERE relam = 2 AND relkind = 'r')
 FROM pg_database d, pg_stat_bgwriter b WHERE d.datname = current_database()
 """
-_HEAPS = "SELECT oid FROM pg_class WHERE relam = 2 AND relkind = 'r'"
 _FLUSHED = f"""
 SELECT NOT pg_is_in_recovery() AND pg_current_wal_flush_lsn() >= %s::pg_lsn AND {_RUN} = %s
 FROM pg_database d, pg_stat_bgwriter b WHERE d.datname = current_database()
@@ -72,9 +72,8 @@ class Moment:
 
 def moment(session: Session) -> Moment:
     """Return where the session's transaction stands."""
-    run, oldest, following, position = session.one(_NOW)
-    heaps = frozenset(row[0] for row in session.query(_HEAPS))
-    return Moment(run, oldest, following, _written(position) if position else "", heaps)
+    run, oldest, following, position, heaps = session.one(_NOW)
+    return Moment(run, oldest, following, _written(position) if position else "", frozenset(heaps))
 
 
 def _written(position: str) -> str:
