@@ -39,9 +39,11 @@ class Stand:
         self.settings = settings
         self.run = Run(lambda: datetime.now(UTC), time.monotonic, secrets.token_bytes, Silent())
 
-    def connect(self, door: Conninfo, purpose: str, *, database: str | None = None) -> Session:
+    def connect(
+        self, door: Conninfo, purpose: str, *, database: str | None = None, settings: str = ""
+    ) -> Session:
         where = door if database is None else door.database(database)
-        return session.connect(where, Side.NEON, purpose=purpose, stop=self.run.stop)
+        return session.connect(where, Side.NEON, purpose=purpose, stop=self.run.stop, settings=settings)
 
 
 def _without_proof() -> None:

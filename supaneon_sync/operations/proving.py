@@ -90,12 +90,13 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
             for one in claim.tables
             if found_rows[one] != one.source and one not in recomputed
         }
-        problems = _large_objects(workshop, claim)
         with workshop.on_mirror("proof") as reader:
-            problems += _sequences(claim.readings, sequences.reread(reader, claim.readings))
+            count = large_objects.count(reader)
+            problems = _sequences(claim.readings, sequences.reread(reader, claim.readings))
             problems += mirror.unexpected_rows(reader, [table for table, _ in claim.plan.rowless])
             problems += compare.grant_differences(claim.plan, inventory.grants(reader))
             problems += roles.differences(reader, claim.plan.roles)
+        problems += _large_objects(workshop, claim, count)
     found = schema.result()
     problems += compare.differences(
         claim.plan,
@@ -182,12 +183,10 @@ def _recomputed(
     return {one: text for one, text in told.items() if found[one] == one.source or one.written is not None}
 
 
-def _large_objects(workshop: Workshop, claim: Claim) -> list[str]:
+def _large_objects(workshop: Workshop, claim: Claim, count: int) -> list[str]:
     def task(sessions: Sessions, group: tuple[LargeObject, ...]) -> tuple[LargeObject, ...]:
         return large_objects.measure(sessions[0], [one.oid for one in group])
 
-    with workshop.on_mirror("proof") as reader:
-        count = large_objects.count(reader)
     if count != len(claim.large_objects):
         return [f"there are {count} large objects on the copy and {len(claim.large_objects)} on the primary"]
     groups = [claim.large_objects[start : start + 200] for start in range(0, count, 200)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from supaneon_sync.errors import PrimaryError, Refused
 from supaneon_sync.operations.scoping import scope_of
@@ -44,20 +45,22 @@ def opened(workshop: Workshop, *, with_mirror: bool) -> Iterator[Source]:
     """Hold a snapshot of the primary open; read its schema, and the mirror's besides where that is wanted."""
     title = "Take a snapshot of the primary and read its schema"
     with (
-        ThreadPoolExecutor(1) as helper,
+        ThreadPoolExecutor(2) as helper,
         workshop.phase("snapshot held", title),
         workshop.on_primary("snapshot") as holder,
     ):
         workshop.held.keeper.add(holder)
         try:
             mirror = helper.submit(workshop.dump_mirror) if with_mirror else None
-            taken = export(holder)
+            taken, scope = export(holder), scope_of(workshop.settings)
+            dump = partial(workshop.dump_primary, taken.name)
             with workshop.phase("schema read"):
+                whole = None if scope.include or scope.exclude else helper.submit(dump)
                 facts = inventory.read(holder)
                 source = Source(taken, Archive((), "", ""), facts, history.moment(holder))
                 _check_fit(workshop, source)
-                facts = inventory.scoped(holder, facts, scope_of(workshop.settings))
-                archive = workshop.dump_primary(taken.name, facts.outside)
+                facts = inventory.scoped(holder, facts, scope)
+                archive = whole.result() if whole else dump(facts.outside)
                 source = replace(source, archive=archive, inventory=facts, mirror=_result(mirror))
             yield source
         finally:

@@ -197,7 +197,9 @@ class Standby:
         """Return the root certificates that computes are verified with."""
         return self.settings.neon_ca_file or Path(certifi.where())
 
-    def connect(self, door: Conninfo, purpose: str, *, database: str | None = None) -> Session:
+    def connect(
+        self, door: Conninfo, purpose: str, *, database: str | None = None, settings: str = ""
+    ) -> Session:
         """Open a session on a branch, waiting for a compute that is waking up."""
         where = door if database is None else door.database(database)
         deadline = self.run.monotonic() + 60
@@ -209,6 +211,7 @@ class Standby:
                     purpose=purpose,
                     stop=self.run.stop,
                     show_row_values=self.settings.show_row_values,
+                    settings=settings,
                 )
             except NeonError as error:
                 if not _waking(error) or self.run.monotonic() > deadline:

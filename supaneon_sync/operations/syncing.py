@@ -146,8 +146,8 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
             loaded, way = _load(workshop, shown, plan, (way, known), (seed, builders))
             with workshop.on_primary("names") as reader:
                 names = peeking.read(reader, shown.snapshot, shown.inventory)
-        with workshop.phase("sequences"), workshop.on_primary("sequences") as reader:
-            readings = sequences.read(reader, plan.sequences)
+                with workshop.phase("sequences"):
+                    readings = sequences.read(reader, plan.sequences)
         with workshop.phase("indexes", "Build indexes that are left"), _or_anew(way):
             built = builders.finish()
     with _or_anew(way):

@@ -79,6 +79,7 @@ def update(
         workshop.hold_still(settled)
         release()
         later = way.make_way(owner, stand, work)
+        owner.close()  # it was opened when settings were stored for the database that rows must not meet
     builds = Builds(builders, later)
     taken = {one.table: (one.source, one.written) for one in compared.values() if one.source is not None}
     reader = replace(reader, known=taken)
@@ -151,9 +152,11 @@ def _schema_before_rows(
         raise CannotUpdate("the mirror's schema was not read")
     roles.make(owner, plan.roles, held.target.owner, held.target.major)
     roles.forget_settings(owner, held.door.dbname, plan.roles)
+    workshop.leave_mirror()
     mirror.use_path(owner, held.door.dbname, plan.search_path)
     standing = evolving.standing(owner, source.mirror)
-    idle = {tie.identity for tie in ties.read(owner) if not tie.enforced}
+    tied = ties.read(owner)
+    idle = {tie.identity for tie in tied if not tie.enforced}
     change = _evolve(workshop, owner, plan, standing, replace(baseline, violated=baseline.violated | idle))
     if idle:
         told = (f"foreign key {schema}.{tag} was turned off" for _, schema, tag in sorted(idle))
@@ -171,7 +174,7 @@ def _schema_before_rows(
             horizon=horizon,
         ),
         acting=quieting.read(owner),
-        ties=ties.read(owner),
+        ties=ties.read(owner) if change.any else tied,
     )
 
 

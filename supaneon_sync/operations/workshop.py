@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 
 from supaneon_sync.operations.mirroring import HeldMirror
@@ -19,6 +20,7 @@ from supaneon_sync.postgres.crew import Crew, Item, Result, Sessions
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Seed
 from supaneon_sync.postgres.pace import Pace
+from supaneon_sync.postgres.pool import Pool
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import Snapshot
 
@@ -26,9 +28,11 @@ _MOST_LOCKS = 2000
 """A server's table of locks has room for about 6,400 with the usual settings; pg_dump needs as many."""
 
 
-_PATIENCE = "60s"
-_ADDING_UP = "96MB"
+_PATIENCE = "SET lock_timeout = '60s';"
+"""Nobody but this run has locks on the mirror; what would wait for one of its own would wait for ever."""
+_ADDING_UP = "SET work_mem = '96MB';"
 """What a session may hold in memory while it adds up the blocks of a table."""
+_AS_APPLICATION = f"SET search_path = {restore.APPLICATION_PATH};"
 
 
 class Workshop:
@@ -43,12 +47,16 @@ class Workshop:
         self._standby = standby
         self._primary = primary
         self._kept_open = ExitStack()
+        self._on_primary = Pool(self._open_primary, self.run.stop)
+        self._on_mirror = Pool(partial(standby.connect, held.door), self.run.stop)
 
     def __enter__(self) -> Workshop:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._kept_open.close()
+        self._on_primary.close()
+        self._on_mirror.close()
 
     def can_hold(self, tables: Sequence[Relation]) -> bool:
         """Say whether so many tables can be held still."""
@@ -63,21 +71,21 @@ class Workshop:
         """
         if not tables or not self.can_hold(tables):
             return lambda: None
-        holder = self._kept_open.enter_context(self.on_mirror("hold still"))
+        holder = self._kept_open.enter_context(self.on_mirror("hold still", _PATIENCE))
 
         def let_go() -> None:
             self.held.keeper.drop(holder)
             holder.close()
 
         self._kept_open.callback(let_go)
-        holder.execute(f"SET lock_timeout = '{_PATIENCE}'; BEGIN")
         mirror.forbid_writing(holder, tables)
         self.held.keeper.add(holder)
         return let_go
 
     def let_go(self) -> None:
-        """Let go of everything that is held still, as before another attempt."""
+        """Let go of everything that is held still, and of the mirror, as before another attempt."""
         self._kept_open.close()
+        self.leave_mirror()
 
     @contextmanager
     def phase(self, name: str, title: str = "") -> Iterator[None]:
@@ -90,30 +98,35 @@ class Workshop:
         finally:
             self.seconds[name] = self.run.monotonic() - began
 
-    def on_primary(self, purpose: str) -> Session:
-        """Open a session on the primary, READ ONLY."""
+    def on_primary(self, purpose: str, settings: str = "") -> AbstractContextManager[Session]:
+        """Lend a session on the primary, READ ONLY, with ``settings`` (statements) besides."""
+        return self._on_primary.session(purpose, settings)
+
+    def on_mirror(self, purpose: str, settings: str = "") -> AbstractContextManager[Session]:
+        """Lend a session on the user's database on the mirror, ready for definitions, likewise."""
+        return self._on_mirror.session(purpose, restore.DEFINING + settings)
+
+    def on_schema(self) -> AbstractContextManager[Session]:
+        """Lend a session on the mirror that makes definitions, and waits for a table for a minute at most."""
+        return self.on_mirror("definitions", _PATIENCE)
+
+    def leave_mirror(self) -> None:
+        """Close what is open on the user's database on the mirror and not in use.
+
+        So it has to be before the database is dropped, and when settings stored for it have changed: a
+        session goes back to those that it found when it was opened.
+        """
+        self._on_mirror.empty()
+
+    def _open_primary(self, purpose: str, *, settings: str) -> Session:
         return session.connect(
             self._primary,
             Side.PRIMARY,
             purpose=purpose,
             stop=self.run.stop,
             show_row_values=self.settings.show_row_values,
+            settings=settings,
         )
-
-    def on_mirror(self, purpose: str) -> Session:
-        """Open a session on the user's database on the mirror, ready for definitions."""
-        opened = self._standby.connect(self.held.door, purpose)
-        restore.prepare(opened)
-        return opened
-
-    def on_schema(self) -> Session:
-        """Open a session on the mirror that makes definitions, and waits for a table for a minute at most.
-
-        Nobody but this run has locks there; what would wait for one of its own would wait for ever.
-        """
-        opened = self.on_mirror("schema")
-        opened.execute(f"SET lock_timeout = '{_PATIENCE}'")
-        return opened
 
     def crew(self, purpose: str, task: Callable[[Sessions, Item], Result]) -> Crew[Item, Result]:
         """Return workers with a session on the mirror each."""
@@ -145,16 +158,11 @@ class Workshop:
 
     def comparers(self, task: Callable[[Sessions, Item], Result]) -> Crew[Item, Result]:
         """Return workers with a session on either side each, which add up what they read in memory."""
-        crew = Crew(self.settings.jobs, self._comparer, task, self.run.stop, lambda _, __: None)
+        crew = Crew(
+            self.settings.jobs, partial(self._pair, _ADDING_UP), task, self.run.stop, lambda _, __: None
+        )
         crew.told = self.run.progress.warning
         return crew
-
-    @contextmanager
-    def _comparer(self) -> Iterator[Sessions]:
-        with self._pair() as sessions:
-            for one in sessions:
-                one.execute(f"SET work_mem = '{_ADDING_UP}'")
-            yield sessions
 
     @contextmanager
     def _single(self, purpose: str) -> Iterator[Sessions]:
@@ -163,20 +171,22 @@ class Workshop:
 
     @contextmanager
     def _builder(self) -> Iterator[Sessions]:
-        with self.on_mirror("indexes") as opened:
-            building.use_memory(opened, self.settings.jobs)
+        with self.on_mirror("indexes", building.memory(self.settings.jobs)) as opened:
             yield (opened,)
 
     @contextmanager
-    def _pair(self) -> Iterator[Sessions]:
+    def _pair(self, settings: str = "") -> Iterator[Sessions]:
+        """Lend a session on either side; if they have to be opened, that is done side by side."""
         with ExitStack() as stack:
-            source = stack.enter_context(self.on_primary("rows"))
-            target = stack.enter_context(self.on_mirror("rows"))
-            target.execute(f"SET search_path = {restore.APPLICATION_PATH}; SET lock_timeout = '{_PATIENCE}'")
-            yield source, target
+            with ThreadPoolExecutor(1) as helper:
+                target = self.on_mirror("rows", _AS_APPLICATION + _PATIENCE + settings)
+                there = helper.submit(stack.enter_context, target)
+                here = stack.enter_context(self.on_primary("rows", settings))
+            yield here, there.result()
 
     def dump_primary(self, snapshot: str, without: Iterable[str] = ()) -> Archive:
         """Return the primary's schema as the snapshot shows it, ``without`` some schemas."""
+        self._on_primary.make_room()
         return dumping.dump_schema(
             self._primary,
             Side.PRIMARY,
@@ -188,6 +198,7 @@ class Workshop:
 
     def dump_mirror(self) -> Archive:
         """Return the mirror's schema, read by the same client."""
+        self._on_mirror.make_room()
         return dumping.dump_schema(self.held.door, Side.NEON, self.client, stop=self.run.stop)
 
     def counter(self, total: int) -> Callable[[str, int], None]:

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from psycopg2 import sql
-
 from supaneon_sync.errors import NeonError
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Relation
@@ -168,13 +166,13 @@ class Builds:
 _MEMORY = """
 SELECT set_config('maintenance_work_mem', greatest(m.setting::bigint,
          least(1048576, c.setting::bigint * 8 / (8 * {jobs})))::text || 'kB', false)
-FROM pg_settings m, pg_settings c WHERE m.name = 'maintenance_work_mem' AND c.name = 'effective_cache_size'
+FROM pg_settings m, pg_settings c WHERE m.name = 'maintenance_work_mem' AND c.name = 'effective_cache_size';
 """
 
 
-def use_memory(session: Session, jobs: int) -> None:
-    """Let index builds use what the server offers: an eighth of its cache for all workers together.
+def memory(jobs: int) -> str:
+    """Return what lets index builds use what the server offers: an eighth of its cache for all workers.
 
     Never less than its own default, never more than 1 GiB each.
     """
-    session.query(sql.SQL(_MEMORY).format(jobs=sql.Literal(jobs)))
+    return _MEMORY.format(jobs=int(jobs))

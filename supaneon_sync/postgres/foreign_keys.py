@@ -54,6 +54,8 @@ def add(
     session: Session, crew: Crew[Validation, tuple[Violation, ...]], entries: Sequence[Entry]
 ) -> list[Violation]:
     """Add the foreign keys. Return those that the rows violate; raise NeonError for any other refusal."""
+    if not entries:
+        return []
     already = {row[0] for row in session.query(_UNTRIED)}
     left: list[Entry] = []
     deferred: list[Entry] = []

@@ -29,10 +29,9 @@ _NOW = f"""
 SELECT {_RUN}, pg_snapshot_xmin(pg_current_snapshot())::text::int8,
        pg_snapshot_xmax(pg_current_snapshot())::text::int8,
        CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn()::text END,
-       statement_timestamp()
+       ARRAY(SELECT oid::int8 FROM pg_class WHERE relam = 2 AND relkind = 'r'), statement_timestamp()
 FROM pg_database d, pg_stat_bgwriter b WHERE d.datname = current_database()
 """
-_HEAPS = "SELECT oid FROM pg_class WHERE relam = 2 AND relkind = 'r'"
 _FLUSHED = f"""
 SELECT NOT pg_is_in_recovery() AND {_RUN} = %s
    AND (pg_current_wal_flush_lsn() >= %s::pg_lsn
@@ -84,9 +83,9 @@ def unbroken(then: Horizon, run: str, following: int) -> bool:
 
 def moment(session: Session) -> Moment:
     """Return where the session's transaction stands."""
-    run, oldest, following, position, at = session.one(_NOW)
-    heaps = frozenset(row[0] for row in session.query(_HEAPS))
-    return Moment(run, oldest, following, _written(position) if position else "", heaps, at)
+    run, oldest, following, position, heaps, at = session.one(_NOW)
+    written_to = _written(position) if position else ""
+    return Moment(run, oldest, following, written_to, frozenset(heaps), at)
 
 
 def _written(position: str) -> str:

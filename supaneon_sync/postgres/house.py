@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from psycopg2.extras import Json
 
 from supaneon_sync.errors import Locked, NeonError
+from supaneon_sync.postgres.crew import tolerated
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.report.ledger import LedgerRow
 
@@ -38,6 +40,7 @@ _OTHERS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE usename = current_user AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
+_NOT_THERE = ("42P01", "3F000")
 
 
 class House:
@@ -61,9 +64,7 @@ class House:
 
     def marker(self) -> tuple[int, str] | None:
         """Return the marker's layout version and our database's name, None where there is no marker."""
-        if self.session.value("SELECT to_regclass('supaneon.marker')") is None:
-            return None
-        rows = self.session.query("SELECT layout, database FROM supaneon.marker")
+        rows = self._stored("SELECT layout, database FROM supaneon.marker")
         return (int(rows[0][0]), str(rows[0][1])) if rows else None
 
     def readable(self) -> bool:
@@ -114,9 +115,7 @@ class House:
 
     def manifest(self) -> tuple[str, str] | None:
         """Return the manifest's digest and body as they stand there, None where there is none."""
-        if self.session.value("SELECT to_regclass('supaneon.manifest')") is None:
-            return None
-        rows = self.session.query("SELECT digest, body FROM supaneon.manifest")
+        rows = self._stored("SELECT digest, body FROM supaneon.manifest")
         return (rows[0][0], rows[0][1]) if rows else None
 
     def forget_manifest(self) -> None:
@@ -134,21 +133,17 @@ class House:
 
     def baseline(self) -> bytes | None:
         """Return what was remembered of the mirror when it was last proved, None where nothing was."""
-        if self.session.value("SELECT to_regclass('supaneon.baseline')") is None:
-            return None
-        rows = self.session.query("SELECT body FROM supaneon.baseline")
+        rows = self._stored("SELECT body FROM supaneon.baseline")
         return bytes(rows[0][0]) if rows else None
 
     def forget_baseline(self) -> None:
         """Forget what was remembered of a mirror that is about to be made from nothing."""
-        self.session.execute(_BASELINE)
-        self.session.execute("DELETE FROM supaneon.baseline")
+        self.session.execute(_BASELINE + "DELETE FROM supaneon.baseline")
 
     def write_baseline(self, body: bytes, now: datetime) -> None:
         """Remember the mirror as it has just been proved."""
-        self.session.execute(_BASELINE)
         self.session.execute(
-            "INSERT INTO supaneon.baseline (body, written_at) VALUES (%s, %s)"
+            f"{_BASELINE} INSERT INTO supaneon.baseline (body, written_at) VALUES (%s, %s)"
             " ON CONFLICT (singleton) DO UPDATE"
             " SET (body, written_at) = (EXCLUDED.body, EXCLUDED.written_at)",
             (body, now),
@@ -175,6 +170,15 @@ class House:
             (number,),
         )
         return (rows[-1][0] if rows else number), tuple(LedgerRow(*row[1:]) for row in rows)
+
+    def _stored(self, question: str) -> list[tuple[Any, ...]]:
+        """Ask a table of the house, outside of a transaction; what is not there yet holds nothing."""
+        try:
+            return self.session.query(question)
+        except NeonError as error:
+            if not tolerated(error, *_NOT_THERE):
+                raise
+            return []
 
     def timeline(self) -> str:
         """Return Neon's id of the branch's own history, '' on a server that is not Neon's."""

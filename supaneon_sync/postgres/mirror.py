@@ -24,6 +24,13 @@ _CREATABLE = """
 SELECT DISTINCT name FROM pg_available_extension_versions
 WHERE trusted OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
 """
+_VERSIONS = """
+SELECT (SELECT json_object_agg(extname, extversion) FROM pg_extension),
+       coalesce(pg_database_collation_actual_version(oid), '')
+FROM pg_database WHERE datname = current_database()
+"""
+_TOGETHER = 200
+"""Tables that are asked after in one statement."""
 _NOT_OFFERED = ("22023", "42704", "42809", "0A000", "42602")
 
 
@@ -72,21 +79,25 @@ def make_anew(session: Session, database: str, locale: Locale, search_path: str)
 
 def use_path(session: Session, database: str, search_path: str) -> None:
     """Store the search_path that sessions on the database begin with; it is as the server stores it."""
-    with session.transaction():
-        session.query("SELECT set_config('search_path', %s, true)", (search_path,))
-        words = sql.SQL("ALTER DATABASE {} SET search_path FROM CURRENT")
-        session.execute(words.format(sql.Identifier(database)))
+    words = sql.SQL(
+        "SELECT set_config('search_path', {}, true); ALTER DATABASE {} SET search_path FROM CURRENT"
+    )
+    session.execute(words.format(sql.Literal(search_path), sql.Identifier(database)))  # one transaction
 
 
 def filled(session: Session, tables: Sequence[Relation]) -> list[Relation]:
     """Return those of the tables that have a row of their own."""
-    there = [
-        session.value(
-            sql.SQL("SELECT EXISTS (SELECT FROM ONLY {})").format(sql.Identifier(table.schema, table.name))
+    found: list[Relation] = []
+    for start in range(0, len(tables), _TOGETHER):
+        part = tables[start : start + _TOGETHER]
+        asked = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM ONLY {})").format(
+                sql.Literal(position), sql.Identifier(table.schema, table.name)
+            )
+            for position, table in enumerate(part)
         )
-        for table in tables
-    ]
-    return [table for table, some in zip(tables, there, strict=True) if some]
+        found += [part[position] for (position,) in session.query(sql.SQL("{} ORDER BY 1").format(asked))]
+    return found
 
 
 def _drop(session: Session, name: sql.Identifier) -> None:
@@ -124,7 +135,8 @@ def unexpected_rows(session: Session, tables: Sequence[Relation]) -> list[str]:
 def version_differences(session: Session, facts: Inventory) -> list[str]:
     """Return a sentence for each version that is another on the copy: of extensions, of collations."""
     notes = []
-    there = dict(session.query("SELECT extname, extversion FROM pg_extension"))
+    there, actual = session.one(_VERSIONS)
+    there = there or {}
     other = [
         f"{name} ({there[name]}, on the primary {version})"
         for name, version in facts.extensions.items()
@@ -132,10 +144,6 @@ def version_differences(session: Session, facts: Inventory) -> list[str]:
     ]
     if other:
         notes.append(f"Extensions that have another version on the copy: {', '.join(other)}.")
-    actual = session.value(
-        "SELECT coalesce(pg_database_collation_actual_version(oid), '') FROM pg_database"
-        " WHERE datname = current_database()"
-    )
     if actual != facts.locale.version:
         notes.append(
             f"The copy's server sorts text by version {actual or 'none'} of the database's collation, the"
@@ -146,6 +154,6 @@ def version_differences(session: Session, facts: Inventory) -> list[str]:
 
 
 def forbid_writing(session: Session, tables: Sequence[Relation]) -> None:
-    """Lock the tables against everybody's writing until the session's transaction ends; all may read."""
+    """Begin a transaction that locks the tables against everybody's writing until it ends; all may read."""
     names = sql.SQL(", ").join(sql.SQL("ONLY ") + sql.Identifier(one.schema, one.name) for one in tables)
-    session.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(names))
+    session.execute(sql.SQL("BEGIN; LOCK TABLE {} IN SHARE MODE").format(names))

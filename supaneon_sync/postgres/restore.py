@@ -28,29 +28,20 @@ __all__ = ["APPLICATION_PATH", "Violation"]
 
 _BATCH = 50
 _FOREIGN_KEY = "FK CONSTRAINT"
-_SETTINGS = """
+DEFINING = """
 SET check_function_bodies = off; SET default_table_access_method = heap; SET default_tablespace = '';
-SET client_min_messages = error; SET standard_conforming_strings = on
-"""
-
-_OFFERED = """
+SET client_min_messages = error; SET standard_conforming_strings = on;
 SELECT set_config(s.name, v.value, false)
 FROM (VALUES ('restrict_nonsystem_relation_kind', ''),
              ('default_toast_compression', 'lz4')) AS v (name, value)
-JOIN pg_settings s ON s.name = v.name AND v.value = ANY (coalesce(s.enumvals, ARRAY[v.value]))
+JOIN pg_settings s ON s.name = v.name AND v.value = ANY (coalesce(s.enumvals, ARRAY[v.value]));
 """
-# Values kept out of line are compressed anew on the way in, and most of such a table's time is that. What
-# compresses badly (texts of digests, base64) costs pglz four times what it costs lz4. A column that asks
-# for one of them by name keeps its own.
+"""Sets what definitions rely on, as pg_restore does, and lets the user's own functions read views.
 
-
-def prepare(session: Session) -> None:
-    """Set what definitions rely on, as pg_restore does, and let the user's own functions read views.
-
-    Large values are compressed by lz4 where the server has it.
-    """
-    session.execute(_SETTINGS)
-    session.query(_OFFERED)
+Large values are compressed by lz4 where the server has it: they are compressed anew on the way in, and most
+of such a table's time is that. What compresses badly (texts of digests, base64) costs pglz four times what it
+costs lz4. A column that asks for one of them by name keeps its own.
+"""
 
 
 def run_entries(session: Session, entries: Sequence[Entry]) -> None:

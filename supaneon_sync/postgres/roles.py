@@ -10,13 +10,13 @@ from supaneon_sync.errors import NeonError
 from supaneon_sync.policy.facts import StoredSetting
 from supaneon_sync.policy.plan import NewRole
 from supaneon_sync.postgres.crew import tolerated
+from supaneon_sync.postgres.failures import lost
 from supaneon_sync.postgres.session import Session
 
-_ROLES = "SELECT rolname, rolinherit, rolbypassrls FROM pg_roles"
-_MEMBERS = """
-SELECT g.rolname, r.rolname FROM pg_auth_members m
-JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
-WHERE g.rolname = ANY (%(names)s) AND r.rolname = ANY (%(names)s)
+_ROLES = """
+SELECT r.rolname, r.rolinherit, r.rolbypassrls, ARRAY(
+  SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid)
+FROM pg_roles r
 """
 _NOT_ALLOWED = ("42501", "42704", "22023", "0A000", "55P02")
 
@@ -28,7 +28,7 @@ def make(session: Session, roles: Sequence[NewRole], owner: str, major: int) -> 
 
     Raises NeonError where a role that is there already cannot be made alike.
     """
-    there = {name: (inherits, bypasses) for name, inherits, bypasses in session.query(_ROLES)}
+    there, found = _there(session, roles)
     statements: list[sql.Composable] = []
     for role in roles:
         name = sql.Identifier(role.name)
@@ -45,7 +45,6 @@ def make(session: Session, roles: Sequence[NewRole], owner: str, major: int) -> 
         become = " WITH INHERIT FALSE, SET TRUE" if major >= 16 else ""
         statements.append(sql.SQL("GRANT {} TO {}" + become).format(name, sql.Identifier(owner)))
     wanted = {(parent, role.name) for role in roles for parent in role.member_of}
-    found = set(memberships(session, [role.name for role in roles]))
     for words, pairs in (("REVOKE {} FROM {}", found - wanted), ("GRANT {} TO {}", wanted - found)):
         for parent, member in sorted(pairs):
             statements.append(sql.SQL(words).format(sql.Identifier(parent), sql.Identifier(member)))
@@ -53,14 +52,22 @@ def make(session: Session, roles: Sequence[NewRole], owner: str, major: int) -> 
         session.execute(sql.SQL("; ").join(statements))
 
 
-def memberships(session: Session, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return who among these roles is a member of which: pairs of role and member."""
-    return tuple((parent, member) for parent, member in session.query(_MEMBERS, {"names": list(names)}))
+def _there(
+    session: Session, roles: Sequence[NewRole]
+) -> tuple[dict[str, tuple[bool, bool]], set[tuple[str, str]]]:
+    """Return the attributes of the copy's roles, and who among the planned ones is a member of which."""
+    rows = session.query(_ROLES)
+    names = {role.name for role in roles}
+    members = {(parent, name) for name, _, _, parents in rows if name in names for parent in parents}
+    return (
+        {name: (inherits, bypasses) for name, inherits, bypasses, _ in rows},
+        {(parent, member) for parent, member in members if parent in names},
+    )
 
 
 def differences(session: Session, roles: Sequence[NewRole]) -> list[str]:
     """Return a sentence for each way in which the copy's roles are not the planned ones."""
-    there = {name: (inherits, bypasses) for name, inherits, bypasses in session.query(_ROLES)}
+    there, found = _there(session, roles)
     told = [f"role {role.name} is missing on the copy" for role in roles if role.name not in there]
     told += [
         f"role {role.name} has other attributes on the copy"
@@ -68,7 +75,7 @@ def differences(session: Session, roles: Sequence[NewRole]) -> list[str]:
         if role.name in there and there[role.name] != (role.inherits, role.bypasses_rls)
     ]
     wanted = {(parent, role.name) for role in roles for parent in role.member_of}
-    for parent, member in sorted(wanted ^ set(memberships(session, [role.name for role in roles]))):
+    for parent, member in sorted(wanted ^ found):
         told.append(f"role {member}'s membership in {parent} is not what was planned")
     return told
 
@@ -89,19 +96,37 @@ def store_settings(session: Session, database: str, settings: Iterable[StoredSet
 
     From PostgreSQL 15 on only a superuser may store settings that the server does not know (``app.x``).
     """
-    refused = []
-    for one in settings:
-        name = sql.SQL(".").join(map(sql.Identifier, one.name.split(".")))
-        statement = sql.SQL("ALTER ") + _whose(one, database) + sql.SQL(" SET {} FROM CURRENT").format(name)
-        try:
-            with session.transaction():
-                session.query("SELECT set_config(%s, %s, true)", (one.name, one.value.reveal()))
-                session.execute(statement)
-        except NeonError as error:
-            if not tolerated(error, *_NOT_ALLOWED):
-                raise
-            refused.append(one.label)
-    return tuple(refused)
+    statements = [(one, _storing(one, database)) for one in settings]
+    if not statements:
+        return ()
+    try:
+        session.execute(sql.SQL("; ").join(alone for _, alone in statements))
+    except NeonError as error:
+        if "sqlstate" not in error.evidence or lost(error):
+            raise
+    else:
+        return ()
+    return tuple(one.label for one, alone in statements if not _is_allowed(session, alone))
+
+
+def _is_allowed(session: Session, storing: sql.Composable) -> bool:
+    try:
+        session.execute(storing)
+    except NeonError as error:
+        if not tolerated(error, *_NOT_ALLOWED):
+            raise
+        return False
+    return True
+
+
+def _storing(one: StoredSetting, database: str) -> sql.Composable:
+    """Return what stores a setting: made the transaction's own first, it is quoted by the server."""
+    return sql.SQL("SELECT pg_catalog.set_config({}, {}, true); ALTER {} SET {} FROM CURRENT").format(
+        sql.Literal(one.name),
+        sql.Literal(one.value.reveal()),
+        _whose(one, database),
+        sql.SQL(".").join(map(sql.Identifier, one.name.split("."))),
+    )
 
 
 def _whose(one: StoredSetting, database: str) -> sql.Composable:

@@ -37,24 +37,24 @@ def read(session: Session, sequences: Sequence[Relation]) -> tuple[Reading, ...]
     if not sequences:
         return ()
     with session.transaction("READ ONLY"):
-        _hold(session, sequences)
-        names = session.query(
-            "SELECT (pg_identify_object_as_address('pg_class'::regclass, s.oid, 0)).object_names"
-            " FROM unnest(%s::oid[]) WITH ORDINALITY AS s (oid, position) ORDER BY s.position",
-            ([sequence.oid for sequence in sequences],),
-        )
-        for sequence, (found,) in zip(sequences, names, strict=True):
+        for sequence, found in zip(sequences, _hold(session, sequences), strict=True):
             if found != [sequence.schema, sequence.name]:
                 raise SnapshotLost(f"Sequence {sequence.label} was dropped or renamed on the primary.")
         return _values(session, sequences)
 
 
-def _hold(session: Session, sequences: Sequence[Relation]) -> None:
+_HELD = """
+SELECT count(pg_sequence_last_value(s.oid)) FROM unnest(%(oids)s::oid[]) AS s (oid);
+SELECT (pg_identify_object_as_address('pg_class'::regclass, s.oid, 0)).object_names
+FROM unnest(%(oids)s::oid[]) WITH ORDINALITY AS s (oid, position) ORDER BY s.position
+"""
+
+
+def _hold(session: Session, sequences: Sequence[Relation]) -> list[list[str]]:
+    """Keep the sequences what they are, and return the names that they have then, in the order given."""
     try:
-        session.query(
-            "SELECT count(pg_sequence_last_value(s.oid)) FROM unnest(%s::oid[]) AS s (oid)",
-            ([sequence.oid for sequence in sequences],),
-        )
+        oids = [sequence.oid for sequence in sequences]
+        return [names for (names,) in session.query(_HELD, {"oids": oids})]
     except PrimaryError as error:
         if error.evidence.get("sqlstate") not in ("XX000", "42P01"):
             raise

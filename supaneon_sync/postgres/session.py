@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import connection
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from supaneon_sync.errors import NeonError, PrimaryError, SupaneonError
 from supaneon_sync.postgres.conninfo import Conninfo
@@ -59,10 +59,18 @@ that a server's version does not have are passed over. Supabase's servers defaul
 ``extra_float_digits = 0``, which rounds: this is why nothing is left to chance."""
 
 _PIN = """
-SELECT pg_catalog.count(pg_catalog.set_config(s.name, v.value, false))
-FROM (VALUES {}) AS v (name, value) JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = v.name
-WHERE s.context IN ('user', 'superuser')
+SET search_path = pg_catalog;
+SELECT count(set_config(s.name, v.value, false))
+FROM (VALUES {}) AS v (name, value) JOIN pg_catalog.pg_settings s ON lower(s.name) = v.name
+WHERE s.context IN ('user', 'superuser');
 """
+_READ_ONLY = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY;"
+_FORGET = """
+CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *;
+SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES;
+SET application_name = {};
+"""
+# What DISCARD ALL does, which is not to be had together with anything else in one round trip.
 
 
 class Session:
@@ -78,11 +86,15 @@ class Session:
         self.side = side
         self.show_row_values = show_row_values
         self._busy = threading.RLock()
+        self._ending = threading.Lock()
+        self._cancelled = False
+        self._retired = False
+        self._beginning = ""
 
     def query(self, statement: Statement, parameters: Parameters = None) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows (none for a statement without rows)."""
-        with self._busy, self.errors(), self.connection.cursor() as cursor:
-            cursor.execute(statement, parameters)
+        """Run statements in one round trip; return the rows of the last one (none where it has none)."""
+        with self._busy, self._translating(), self.connection.cursor() as cursor:
+            cursor.execute(self._begun(statement), parameters)
             return cursor.fetchall() if cursor.description else []
 
     def one(self, statement: Statement, parameters: Parameters = None) -> tuple[Any, ...]:
@@ -97,9 +109,9 @@ class Session:
         return self.one(statement, parameters)[0]
 
     def execute(self, statement: Statement, parameters: Parameters = None) -> None:
-        """Run statements whose rows nobody wants."""
-        with self._busy, self.errors(), self.connection.cursor() as cursor:
-            cursor.execute(statement, parameters)
+        """Run statements whose rows nobody wants, in one round trip."""
+        with self._busy, self._translating(), self.connection.cursor() as cursor:
+            cursor.execute(self._begun(statement), parameters)
 
     def copy_out(self, statement: sql.Composable, sink: Writer) -> None:
         """Run COPY … TO STDOUT and hand what comes to ``sink``, a piece at a time."""
@@ -108,8 +120,11 @@ class Session:
 
     @contextmanager
     def transaction(self, mode: str = "") -> Iterator[None]:
-        """Run the block in a transaction, committed at its end, rolled back on any error."""
-        self.execute(f"BEGIN {mode}")
+        """Run the block in a transaction, committed at its end, rolled back on any error.
+
+        It is begun with the block's first statement, in the same round trip.
+        """
+        self._beginning = f"BEGIN {mode}; "
         with self.finishing():
             yield
 
@@ -121,12 +136,15 @@ class Session:
         except BaseException:
             self.abandon()
             raise
-        self.execute("COMMIT")
+        if self._beginning:  # nothing was done in it
+            self._beginning = ""
+        else:
+            self.execute("COMMIT")
 
     @contextmanager
     def trial(self, mode: str = "") -> Iterator[None]:
         """Run the block in a transaction that is taken back at its end, whatever happens."""
-        self.execute(f"BEGIN {mode}")
+        self._beginning = f"BEGIN {mode}; "
         try:
             yield
         finally:
@@ -134,6 +152,9 @@ class Session:
 
     def abandon(self) -> None:
         """Roll back what is open, or close the session where that cannot be. Never raises."""
+        if self._beginning:
+            self._beginning = ""
+            return
         try:
             self.connection.rollback()
             with self.connection.cursor() as cursor:
@@ -145,28 +166,90 @@ class Session:
         """Show the server and everything between that this session is alive."""
         if self._busy.acquire(blocking=False):
             try:
-                self.query("SELECT 1")
+                if not self._retired and not self._beginning:
+                    self.query("SELECT 1")
             finally:
                 self._busy.release()
 
     def cancel(self) -> None:
         """Ask the server to end what this session is doing. Never raises; safe from any thread."""
+        with self._ending:
+            if self._retired:
+                return
+            self._cancelled = True
         with suppress(psycopg2.Error):
             if not self.connection.closed:
                 self.connection.cancel()
 
     def close(self) -> None:
-        """Close the connection. Never raises."""
+        """Close the connection, unless it is another session's by now. Never raises."""
+        with suppress(psycopg2.Error):
+            if not self._retired:
+                self.connection.close()
+
+    def retire(self) -> bool:
+        """End the session and say whether its connection may be `renewed`; it is closed where not.
+
+        Only one that is in no transaction and was never asked to cancel anything: such a request may
+        reach the server late, when somebody else is using the connection. From here on nobody who still
+        knows this session can cancel, ping or close what has become of its connection.
+        """
+        with self._busy, self._ending:
+            mine = self.connection
+            sound = not self._cancelled and not mine.closed
+            self._retired = sound and mine.get_transaction_status() == TRANSACTION_STATUS_IDLE
+        if not self._retired:
+            self.close()
+        return self._retired
+
+    def renounce(self) -> None:
+        """Close the connection of a session that has retired. Never raises."""
         with suppress(psycopg2.Error):
             self.connection.close()
 
+    def renewed(self, purpose: str, settings: str = "") -> Session:
+        """Return a new session on the connection of this one, which has retired.
+
+        It is what `connect` would return, in one round trip: whatever was set is forgotten and everything
+        is pinned anew. Raises PrimaryError or NeonError, and the connection is closed, where it has died.
+        """
+        made = Session(self.connection, self.side, show_row_values=self.show_row_values)
+        forget = sql.SQL(_FORGET).format(sql.Literal(_name(purpose)))
+        made._set(forget + sql.SQL(_pins(self.side, settings)))
+        return made
+
+    def _set(self, settings: Statement) -> None:
+        try:
+            self.execute(settings)
+        except BaseException:
+            self.close()
+            raise
+
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn the driver's errors into ours."""
+        """Turn the driver's errors into ours, for who uses the connection itself in the transaction."""
+        if self._beginning:
+            self.execute("")
+        with self._translating():
+            yield
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        if self._retired:
+            raise RuntimeError("The session has been given back.")
         try:
             yield
         except psycopg2.Error as error:
             raise translate(error, self.side, show_row_values=self.show_row_values) from None
+
+    def _begun(self, statement: Statement) -> Statement:
+        """Return the statement, after what begins the transaction where that is still to be begun."""
+        beginning, self._beginning = self._beginning, ""
+        if not beginning:
+            return statement
+        if isinstance(statement, str):
+            return beginning + statement
+        return sql.SQL(beginning) + statement
 
     def _error(self, message: str) -> SupaneonError:
         return (PrimaryError if self.side is Side.PRIMARY else NeonError)(message)
@@ -185,15 +268,17 @@ def connect(
     purpose: str,
     stop: Stop | None = None,
     show_row_values: bool = False,
+    settings: str = "",
 ) -> Session:
     """Open a session with everything pinned. ``purpose`` is its application_name's tail.
 
-    On the primary the session is READ ONLY. Raises PrimaryError or NeonError with a remedy.
+    ``settings`` are statements that set what it needs besides: all is set in one round trip. On the
+    primary the session is READ ONLY. Raises PrimaryError or NeonError with a remedy.
     """
     if stop is not None:
         stop.check()
     keywords: dict[str, Any] = conninfo.keywords() | {
-        "application_name": f"supaneon-sync {purpose}"[:63],
+        "application_name": _name(purpose),
         "keepalives": "1",
         "keepalives_idle": "30",
         "keepalives_interval": "10",
@@ -208,18 +293,15 @@ def connect(
         raise unreachable(str(error), conninfo, side) from None
     opened.autocommit = True
     session = Session(opened, side, show_row_values=show_row_values)
-    try:
-        _pin(session)
-    except BaseException:
-        session.close()
-        raise
+    session._set(_pins(side, settings))
     return session
 
 
-def _pin(session: Session) -> None:
-    names = [(name.lower(), value) for name, value in PINNED]
-    session.execute(
-        _PIN.format(", ".join(["(%s, %s)"] * len(names))), [part for row in names for part in row]
-    )
-    if session.side is Side.PRIMARY:
-        session.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+def _name(purpose: str) -> str:
+    return f"supaneon-sync {purpose}"[:63]
+
+
+def _pins(side: Side, settings: str) -> str:
+    """Return the statements that pin everything, and set what a session needs besides."""
+    values = ", ".join(f"('{name.lower()}', '{value}')" for name, value in PINNED)
+    return _PIN.format(values) + (_READ_ONLY if side is Side.PRIMARY else "") + settings

@@ -63,8 +63,7 @@ class Snapshot:
 
 def export(holder: Session) -> Snapshot:
     """Open a transaction in ``holder`` and export its snapshot; it lives as long as the transaction."""
-    holder.execute(f"BEGIN {_BEGIN}")
-    name, time, lsn = holder.one(_EXPORT)
+    name, time, lsn = holder.one(f"BEGIN {_BEGIN}; {_EXPORT}")
     return Snapshot(name, time, lsn)
 
 

@@ -397,7 +397,7 @@ def test_large_values_are_compressed_by_what_costs_least_unless_a_column_says_ot
     two.both("CREATE TABLE public.t (id int, free text, named text COMPRESSION pglz)")
     two.source.execute("INSERT INTO public.t SELECT 1, repeat('row ', 9000), repeat('row ', 9000)")
     with two.reader() as (reader, tables), two.sessions() as (source, target):
-        restore.prepare(target)
+        target.execute(restore.DEFINING)
         transfer(source, target, (tables["t"],), reader)
     assert two.target.execute(
         "SELECT pg_column_compression(free), pg_column_compression(named) FROM public.t"

@@ -148,9 +148,9 @@ def test_a_refused_index_ends_the_builders_with_its_name(server: Server) -> None
 
 def test_index_builds_get_memory_from_what_the_server_offers(server: Server) -> None:
     with opened(server, Side.NEON) as session:
-        building.use_memory(session, 4)
+        session.execute(building.memory(4))
         assert session.value("SHOW maintenance_work_mem") == "128MB"
-        building.use_memory(session, 10_000)
+        session.execute(building.memory(10_000))
         assert session.value("SHOW maintenance_work_mem") == "128MB"
 
 

@@ -1,0 +1,85 @@
+"""What a backup costs where each round trip takes its time: sessions opened, answers waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bench import ours
+from bench.slow_line import SlowLine, Talk, slow_line
+from supaneon_sync.sandbox.server import Server
+
+MAJOR = 17
+JOBS = 4
+_DATABASE = "bench"
+_PG_DUMP = b"supaneon-sync schema"
+_TABLES = """
+CREATE TABLE public.orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text NOT NULL);
+INSERT INTO public.orders (note) SELECT repeat(md5(g::text), 4) FROM generate_series(1, 20000) g;
+CREATE TABLE public.lines (id bigint PRIMARY KEY, item bigint REFERENCES public.orders, note text);
+INSERT INTO public.lines SELECT g, g, repeat(md5(g::text), 4) FROM generate_series(1, 20000) g;
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What went to one server: the engine's connections, without pg_dump's, and all their round trips."""
+
+    connections: int
+    round_trips: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Two servers, and a line to each that counts."""
+
+    primary: SlowLine
+    mirror: SlowLine
+    order: dict[str, Any]
+
+    def backup(self) -> tuple[Cost, Cost]:
+        """Bring the mirror along once; return what that cost on the primary and on the mirror."""
+        before = [len(line.talks) for line in (self.primary, self.mirror)]
+        ours.measure(self.order)
+        both = zip((self.primary, self.mirror), before, strict=True)
+        primary, mirror = (_cost(line.talks[start:]) for line, start in both)
+        return primary, mirror
+
+
+def _cost(talks: list[Talk]) -> Cost:
+    mine = [talk for talk in talks if _PG_DUMP not in talk.opening]
+    return Cost(len(mine), sum(talk.round_trips + 1 for talk in mine))
+
+
+@pytest.fixture(scope="module")
+def stage(make_session_server: Callable[..., Server]) -> Iterator[Stage]:
+    source, target = make_session_server(MAJOR), make_session_server(MAJOR)
+    for server in (source, target):
+        server.execute(f"ALTER ROLE {server.superuser} PASSWORD 'pw-pw-pw'")
+        server.execute(f"CREATE DATABASE {_DATABASE}")
+    source.execute(_TABLES, _DATABASE)
+    source.execute("VACUUM (ANALYZE)", _DATABASE)
+    with slow_line(source.port, 0) as primary, slow_line(target.port, 0) as mirror:
+        order = {
+            "source": primary.port,
+            "target": mirror.port,
+            "jobs": JOBS,
+            "proof": True,
+            "user": source.superuser,
+            "password": "pw-pw-pw",
+            "major": MAJOR,
+            "clients": str(source.binaries.bin_directory),
+        }
+        yield Stage(primary, mirror, order)
+
+
+def test_a_second_backup_with_nothing_changed_waits_for_few_answers(stage: Stage) -> None:
+    stage.backup()
+    primary, mirror = stage.backup()
+    assert primary.connections <= 3
+    assert primary.round_trips <= 66
+    assert mirror.connections <= 6
+    assert mirror.round_trips <= 80
