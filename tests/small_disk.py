@@ -77,6 +77,10 @@ def small_disk(megabytes: int) -> Iterator[SmallDisk]:
 
 @contextmanager
 def _in_a_namespace(directory: Path, options: str, refusals: list[str]) -> Iterator[Path | None]:
+    if shutil.which("unshare") is None:
+        refusals.append("there is no unshare")
+        yield None
+        return
     mounting = f'mount -t tmpfs -o {options} none "$1" && echo {_READY} && exec cat'
     keeper = subprocess.Popen(
         ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounting, "sh", str(directory)),

@@ -516,11 +516,3 @@ def test_memory_is_flat_whatever_the_size_of_a_table(two: Two) -> None:
 def _memory(name: str) -> int:
     text = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(name + ":"))
-
-
-def test_a_value_near_the_limit_of_a_row_is_told_by_its_table() -> None:
-    table = Relation(1, "public", "huge", "r", "p", 0, ())
-    refusal = PrimaryError("the primary refused a statement: invalid memory alloc request size 1073741824")
-    named = copying._naming(table, refusal)
-    assert "public.huge" in named.message
-    assert "1 GiB" in named.remedy
