@@ -55,6 +55,7 @@ bench: MAJORS = 17
 bench: $(VENV)/.installed postgres  ## Our engine against its peers (BENCH_ARGS="--size 100" for a quick look).
 	@$(PY) -m bench.compare --json docs/bench.json --chart docs/bench.svg $(BENCH_ARGS)
 	@$(PY) -m bench.second --json docs/second.json --chart docs/second.svg $(SECOND_ARGS)
+	@$(PY) -m bench.tiny --json docs/tiny.json $(TINY_ARGS)
 
 image:  ## Build the image from this tree (needs Docker).
 	docker build --tag supaneon-sync:local .

@@ -100,7 +100,8 @@ def plan_for(workshop: Workshop, source: Source) -> Plan:
         raise Refused(
             f"A copy would not hold what the primary holds: {'; '.join(plan.blockers[:20])}.",
             remedy="Bring along what is needed (include-schemas, exclude-table-data), or drop what needs it."
-            " An extension that Neon does not offer cannot be brought.",
+            " An extension that Neon does not offer cannot be brought, nor can a type that only a superuser"
+            " may make: give such a column another type, or leave its schema out (exclude-schemas).",
             blockers=plan.blockers,
         )
     return plan

@@ -154,7 +154,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         finished = _schema_after_rows(workshop, way, loaded, readings, built)
     violations = finished.violations
     schema = _checked(workshop, way, loaded, plan, shown, violations)
-    _vacuum(workshop, loaded)
+    unanalysed = _vacuum(workshop, loaded)
     workshop.hold_still([table for table in plan.tables if table not in loaded.settled])
     claim = Claim(
         plan=plan,
@@ -188,6 +188,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
             *([f"The mirror had been altered: {doubt.rows}; it was put right."] if doubt.rows else []),
             *loaded.notes,
             *finished.notes,
+            *unanalysed,
             *proof.uncompared,
             *_compared(workshop, shown.inventory),
         ),
@@ -342,13 +343,20 @@ def _checked(
     return found
 
 
-def _vacuum(workshop: Workshop, loaded: Loaded) -> None:
-    def task(sessions: Sessions, tables: Load) -> None:
-        restore.vacuum(sessions[0], tables, loaded.plan.search_path)
+def _vacuum(workshop: Workshop, loaded: Loaded) -> list[str]:
+    """Vacuum and analyse what changed; return a note on each table that the server cannot analyse."""
+
+    def task(sessions: Sessions, tables: Load) -> tuple[Relation, ...]:
+        return restore.vacuum(sessions[0], tables, loaded.plan.search_path)
 
     views = loaded.plan.materialized_views if loaded.stale else ()
     with workshop.phase("vacuum", "Vacuum and analyse the copy"):
-        workshop.crew("vacuum", task).work(loads([*loaded.touched, *views]))
+        failed = workshop.crew("vacuum", task).work(loads([*loaded.touched, *views]))
+    return [
+        f"{table.label} is complete but has no statistics: ANALYZE fails on its rows, as on the primary."
+        for tables in failed.values()
+        for table in tables
+    ]
 
 
 def _compared(workshop: Workshop, facts: Inventory) -> list[str]:

@@ -183,7 +183,8 @@ class Inventory:
     functions whose owner's rights decide what they may do, by owner. ``callers``: functions whose text
     names a schema of the platform, by that schema. ``schemas``: every schema's owner.
     ``search_path``: the one that the application's sessions find, as the server stores it.
-    ``extension_columns``: a table's columns whose type or default belongs to an extension, by both.
+    ``bound_columns``: a table's columns whose type or default belongs to an extension, or whose type is one
+    that only a superuser may make, by the table and by what they are bound to, as it is told to people.
     ``outside``: the schemas that the scope leaves out; ``needs``: what objects lean on in there;
     ``helpers``: the functions among that.
     """
@@ -217,7 +218,7 @@ class Inventory:
     references: tuple[Reference, ...] = ()
     partition_of: Mapping[int, int] = field(default_factory=dict)
     extension_schemas: frozenset[str] = frozenset()
-    extension_columns: Mapping[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
+    bound_columns: Mapping[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
     outside: frozenset[str] = frozenset()
     needs: Mapping[ObjectId, tuple[Need, ...]] = field(default_factory=dict)
     helpers: tuple[Helper, ...] = ()

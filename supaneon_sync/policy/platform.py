@@ -91,7 +91,6 @@ KEPT = _lines("""
     SCHEMA
     SEQUENCE
     SEQUENCE OWNED BY
-    SHELL TYPE
     STATISTICS
     TABLE
     TABLE ATTACH
@@ -152,6 +151,7 @@ NEVER: dict[str, str] = {
     "USER MAPPING": "it holds credentials",
     "FOREIGN TABLE": "its server is not on the copy; its rows are not in this database",
     "EVENT TRIGGER": "only a superuser may create it",
+    "SHELL TYPE": "only a superuser may create a base type",
     "SECURITY LABEL": "its provider is not on the copy",
     "TABLESPACE": "Neon has no tablespaces",
     "PROCEDURAL LANGUAGE": "only a superuser may create it",

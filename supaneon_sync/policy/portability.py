@@ -126,14 +126,16 @@ def _decisions(
             decision = left_out(entry, reason, causes[0].topic, told=told)
             root = _root(causes[0], decisions).entry
             if entry.kind == "TABLE" or (entry.kind in HOLDS_ROWS and root.kind == "EXTENSION"):
-                blockers.append(f"{entry.label} needs {root.label}{_columns(entry, root, inventory)}")
+                blockers.append(f"{entry.label} needs {_with_columns(entry, root, inventory)}")
         decisions[entry.dump_id] = decision
     return tuple(decisions.values()), tuple(blockers)
 
 
-def _columns(entry: Entry, extension: Entry, inventory: Inventory) -> str:
-    names = inventory.extension_columns.get((entry.oid, extension.tag), ())
-    return f" (column {', '.join(names)})" if names else ""
+def _with_columns(entry: Entry, root: Entry, inventory: Inventory) -> str:
+    """Say what a table or another entry cannot be without, and for which of its columns."""
+    label = root.label.removeprefix("shell ")
+    names = inventory.bound_columns.get((entry.oid, label), ())
+    return f"{label} (column {', '.join(names)})" if names else label
 
 
 def _placed(entry: Entry, decisions: Mapping[int, Decision]) -> Entry:

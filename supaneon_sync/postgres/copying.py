@@ -223,13 +223,20 @@ class _Sender(threading.Thread):
             wanted = [(table, method_for(table)) for table in self._tables if table not in self._proofs]
             bare = [(table, as_written(table)) for table, _ in wanted if generated_columns(table)]
             asked = [*wanted, *((one, method_for(one)) for _, one in bare)]
-            found = fingerprints(self._source, asked, self._reader.seed)
+            found = self._digested(asked)
             self._proofs.update(zip((table for table, _ in wanted), found, strict=False))
             self.written.update(zip((table for table, _ in bare), found[len(wanted) :], strict=True))
         except BaseException as error:  # noqa: BLE001 -- handed to the thread that waits
             self._failure = error
         finally:
             self._parcels.put(None)
+
+    def _digested(self, asked: Sequence[tuple[Relation, Method]]) -> tuple[Fingerprint, ...]:
+        """Take fingerprints; a row that can be sent may still be too large for this, in a table by itself."""
+        try:
+            return fingerprints(self._source, asked, self._reader.seed)
+        except SupaneonError as error:
+            raise (_naming(self._tables[0], error) if len(self._tables) == 1 else error) from None
 
     def _send(self, table: Relation) -> None:
         """Send one table through a pipe, which holds all of a small one: so this side runs ahead."""

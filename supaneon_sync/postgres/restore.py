@@ -192,11 +192,22 @@ def refresh(session: Session, plan: Plan) -> tuple[Violation, ...]:
     return tuple(failed)
 
 
-def vacuum(session: Session, tables: Sequence[Relation], search_path: str) -> None:
+def vacuum(session: Session, tables: Sequence[Relation], search_path: str) -> tuple[Relation, ...]:
     """Leave the tables as a busy server would want them: statistics taken, pages marked visible.
 
-    Statistics on expressions run the application's functions, which may rely on its search_path.
+    Statistics on expressions run the application's functions, which may rely on its search_path. Returns
+    the tables that the server cannot analyse: an expression fails on a row, or a range reaches beyond what
+    a float holds (`range_typanalyze`). They are vacuumed all the same.
     """
     session.query("SELECT set_config('search_path', %s, false)", (search_path,))
     named = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
-    session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(named))
+    try:
+        session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(named))
+    except NeonError as error:
+        if not deferring.failed_by_itself(error):
+            raise
+        if len(tables) > 1:
+            return tuple(one for table in tables for one in vacuum(session, (table,), search_path))
+        session.execute(sql.SQL("VACUUM {}").format(named))
+        return tuple(tables)
+    return ()

@@ -111,7 +111,7 @@ JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE m.deptype = 'e' AND c.relkind IN ('r', 'p') AND {USER_SCHEMA} ORDER BY 1, 2
 """
-_EXTENSION_COLUMNS = """
+_BOUND_COLUMNS = """
 WITH used (relation, number, catalog, oid) AS (
   SELECT d.objid, d.objsubid, d.refclassid, d.refobjid FROM pg_depend d
   WHERE d.classid = 1259 AND d.objsubid > 0
@@ -119,10 +119,14 @@ WITH used (relation, number, catalog, oid) AS (
   FROM pg_attrdef f JOIN pg_depend d ON d.classid = 2604 AND d.objid = f.oid
   UNION ALL SELECT a.attrelid, a.attnum, 1247, t.typelem
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE t.typelem <> 0 AND a.attnum > 0
+), bindings (catalog, oid, label) AS (
+  SELECT m.classid, m.objid, 'extension ' || e.extname FROM pg_depend m
+  JOIN pg_extension e ON m.refclassid = 'pg_extension'::regclass AND e.oid = m.refobjid WHERE m.deptype = 'e'
+  UNION ALL SELECT 1247, t.oid, format('type %s.%s', n.nspname, t.typname)
+  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype = 'b' AND t.oid >= 16384
 )
-SELECT u.relation, e.extname, array_agg(DISTINCT a.attname::text ORDER BY a.attname::text)
-FROM used u JOIN pg_depend m ON m.deptype = 'e' AND (m.classid, m.objid) = (u.catalog, u.oid)
-JOIN pg_extension e ON m.refclassid = 'pg_extension'::regclass AND e.oid = m.refobjid
+SELECT u.relation, b.label, array_agg(DISTINCT a.attname::text ORDER BY a.attname::text)
+FROM used u JOIN bindings b USING (catalog, oid)
 JOIN pg_attribute a ON a.attrelid = u.relation AND a.attnum = u.number
 GROUP BY 1, 2
 """
@@ -172,9 +176,8 @@ def read(session: Session) -> dict[str, Any]:
             for role, here, name, value in session.query(_SETTINGS)
         ),
         "member_tables": tuple(MemberTable(*row) for row in session.query(_MEMBER_TABLES)),
-        "extension_columns": {
-            (relation, extension): tuple(columns)
-            for relation, extension, columns in session.query(_EXTENSION_COLUMNS)
+        "bound_columns": {
+            (relation, label): tuple(columns) for relation, label, columns in session.query(_BOUND_COLUMNS)
         },
         "subscriptions": tuple(row[0] for row in session.query(_SUBSCRIPTIONS)),
         "owners": {(row[0], row[1]): row[2] for row in session.query(_OWNERS)},

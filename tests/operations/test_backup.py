@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -296,12 +297,35 @@ def test_a_host_that_only_has_ipv6_is_told_to_use_the_pooler(unpublished: Sandbo
     assert "session pooler" in text or "no answer within" in text
 
 
-def test_a_primary_in_another_encoding_is_refused(unpublished: Sandbox) -> None:
-    on_primary(unpublished, "DROP DATABASE IF EXISTS old")
-    on_primary(unpublished, "CREATE DATABASE old ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    url = unpublished.primary_url.replace("/postgres?", "/old?")
-    assert url != unpublished.primary_url
-    assert "encoding is LATIN1" in refused(unpublished, PrimaryError, SUPABASE_DATABASE_URL=url)
+@pytest.fixture(scope="module", params=[15, 17, 18])
+def each(request: pytest.FixtureRequest) -> Any:
+    """A sandbox of each major, primary and project alike."""
+    with Sandbox(primary="empty", primary_major=request.param, major=request.param) as sandbox:
+        yield sandbox
+
+
+def test_a_primary_in_another_encoding_is_refused(each: Sandbox) -> None:
+    on_primary(each, "CREATE DATABASE old ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    url = each.primary_url.replace("/postgres?", "/old?")
+    assert url != each.primary_url
+    assert "encoding is LATIN1" in refused(each, PrimaryError, SUPABASE_DATABASE_URL=url)
+
+
+def test_more_jobs_than_connections_are_served_by_fewer_and_every_row_arrives(each: Sandbox) -> None:
+    on_primary(each, "CREATE ROLE narrow LOGIN BYPASSRLS CONNECTION LIMIT 4 PASSWORD 'narrow-narrow'")
+    on_primary(each, "GRANT pg_read_all_data TO narrow")
+    rows = "SELECT g AS id, repeat('x', 200) FROM generate_series(1, 12000) g"
+    tables = [f"public.t{number}" for number in range(4)]
+    for table in tables:
+        on_primary(each, f"CREATE TABLE {table} AS {rows}")
+    on_primary(each, "VACUUM ANALYZE")
+    login = f"postgres:{quote(each.primary_password, safe='')}"
+    url = each.primary_url.replace(login, "narrow:narrow-narrow")
+    progress = Watching()
+    outcome = perform(each, "backup", progress=progress, jobs="8", environment={"SUPABASE_DATABASE_URL": url})
+    assert any("Going on with fewer workers" in warning for warning in progress.warnings)
+    wanted, found = primary_contents(each), branch_contents(each, outcome.outputs["branch-name"])
+    assert [found[table] for table in tables] == [wanted[table] for table in tables]
 
 
 def test_an_older_target_is_refused(make_sandbox: MakeSandbox) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from supaneon_sync.errors import PrimaryError, Refused
 from supaneon_sync.policy import names
 from supaneon_sync.sandbox.testing import Sandbox
+from tests.comparing import branch_contents
 from tests.fixtures import everything
 from tests.tool import perform
 
@@ -26,18 +27,47 @@ def on_primary(sandbox: Sandbox, statements: str) -> list[tuple[Any, ...]]:
     return sandbox.primary_server.execute(statements, "postgres")
 
 
-def test_a_missing_extension_that_rows_need_is_refused_with_table_column_and_extension(
-    world: Sandbox,
+BASE_TYPE = """
+CREATE TYPE public.odd;
+CREATE FUNCTION public.odd_in(cstring) RETURNS public.odd LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+CREATE FUNCTION public.odd_out(public.odd) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+CREATE TYPE public.odd (INPUT = public.odd_in, OUTPUT = public.odd_out, LIKE = text);
+"""
+
+
+@pytest.mark.parametrize(("source", "target"), [(15, 17), (18, 18)])
+def test_a_column_type_unknown_to_the_target_is_refused_by_name_and_the_mirror_is_left_as_it_is(
+    make_sandbox: Callable[..., Sandbox], source: int, target: int
 ) -> None:
+    world = make_sandbox(primary="empty", primary_major=source, major=target)
+    on_primary(world, "CREATE TABLE public.fine (id integer); INSERT INTO public.fine VALUES (1)")
+    first = perform(world, "backup").outputs["branch-name"]
+    before = branch_contents(world, names.MIRROR)
+
+    def refusal(**flags: str) -> str:
+        with pytest.raises(Refused) as failure:
+            perform(world, "backup", **flags)
+        assert failure.value.exit_code == 7
+        assert "give such a column another type" in failure.value.remedy
+        assert "An extension that Neon does not offer" in failure.value.remedy
+        assert {name for name in world.names() if name.startswith(("backup-", "staging-"))} == {first}
+        assert branch_contents(world, names.MIRROR) == before
+        return failure.value.message
+
     on_primary(
         world,
         "CREATE EXTENSION dblink SCHEMA extensions;"
         "CREATE TABLE public.needy (id integer, ok text, pair extensions.dblink_pkey_results)",
     )
-    with pytest.raises(Refused) as failure:
-        perform(world, "backup")
-    assert "table public.needy needs extension dblink (column pair)" in failure.value.message
-    assert not [name for name in world.names() if name.startswith("backup-")]
+    assert "table public.needy needs extension dblink (column pair)" in refusal()
+    on_primary(
+        world,
+        f"DROP EXTENSION dblink CASCADE; {BASE_TYPE}"
+        "CREATE TABLE public.holder (id integer, one public.odd, many public.odd[], ok text);"
+        "INSERT INTO public.holder VALUES (1, 'x', '{a,b}')",
+    )
+    assert "table public.holder needs type public.odd (column many, one)" in refusal()
+    assert "table public.holder needs type public.odd (column many, one)" in refusal(strategy="rebuild")
 
 
 def test_a_target_that_holds_a_schema_auth_already_is_refused_and_left_as_it_is(world: Sandbox) -> None:

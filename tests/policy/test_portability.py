@@ -104,6 +104,17 @@ def test_a_column_type_of_an_extension_that_the_target_lacks_is_a_blocker_that_n
     assert plan.blockers == ("index public.by_word needs extension rum",)
 
 
+def test_a_type_that_only_a_superuser_may_make_is_told_and_a_blocker_where_a_table_has_it() -> None:
+    odd = [entry(1, "SHELL TYPE", "odd"), entry(2, "TYPE", "odd full", needs=[1])]
+    known = facts(bound_columns={(3, "type public.odd"): ("a", "b")})
+    plan = decided([*odd, entry(3, "TABLE", "holder", needs=[2])], known)
+    assert plan.blockers == ("table public.holder needs type public.odd (column a, b)",)
+    plan = decided(odd)
+    assert not plan.blockers
+    assert fate(plan, "odd").told
+    assert fate(plan, "odd full").told
+
+
 def test_a_function_that_needs_a_missing_extension_is_left_out_without_stopping_the_copy() -> None:
     plan = decided([entry(1, "EXTENSION", "http", schema=""), entry(2, "FUNCTION", "get()", needs=[1])])
     assert not plan.blockers

@@ -34,6 +34,7 @@ from supaneon_sync.postgres.snapshot import export
 from supaneon_sync.run import Stop
 from supaneon_sync.sandbox.server import Server
 from tests.postgres.test_fingerprint import every_type
+from tests.small_disk import small_disk
 
 SEED = Seed(3, -4)
 WAIT = timedelta(seconds=1)
@@ -256,7 +257,31 @@ def test_a_refusal_of_the_mirror_names_the_table(two: Two) -> None:
     assert two.target.execute("SELECT count(*) FROM public.t")[0][0] == 0
 
 
-def test_a_full_mirror_is_a_matter_of_quota(two: Two) -> None:
+def test_a_mirror_whose_disk_is_full_is_a_matter_of_quota_and_takes_the_rows_once_it_has_space(
+    two: Two,
+) -> None:
+    with small_disk(40) as disk:
+        two.target.execute(f"CREATE TABLESPACE small LOCATION '{disk.place}'")
+        two.source.execute("CREATE TABLE public.t (id int, body text)")
+        two.target.execute("CREATE TABLE public.t (id int, body text) TABLESPACE small")
+        two.source.execute(
+            "INSERT INTO public.t SELECT g, repeat(md5(g::text), 30) FROM generate_series(1, 20000) g"
+        )
+        disk.fill(leaving=2_000_000)
+        with pytest.raises(QuotaError, match=r"public\.t: Neon's compute is full: could not") as failure:
+            two.copy("t")
+        assert failure.value.exit_code == 5
+        assert failure.value.evidence["sqlstate"] == "53100"
+        assert "Raise the plan's storage" in failure.value.remedy
+        disk.make_room()
+        two.copy("t")
+        here, there = two.texts("public.t", "t.id")
+        assert here == there
+        two.target.execute("DROP TABLE public.t")
+        two.target.execute("DROP TABLESPACE small")
+
+
+def test_neons_own_word_for_a_full_project_is_a_matter_of_quota(two: Two) -> None:
     two.both("CREATE TABLE public.t (id int)")
     two.source.execute("INSERT INTO public.t VALUES (1)")
     two.target.execute(
@@ -491,11 +516,3 @@ def test_memory_is_flat_whatever_the_size_of_a_table(two: Two) -> None:
 def _memory(name: str) -> int:
     text = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(name + ":"))
-
-
-def test_a_value_near_the_limit_of_a_row_is_told_by_its_table() -> None:
-    table = Relation(1, "public", "huge", "r", "p", 0, ())
-    refusal = PrimaryError("the primary refused a statement: invalid memory alloc request size 1073741824")
-    named = copying._naming(table, refusal)
-    assert "public.huge" in named.message
-    assert "1 GiB" in named.remedy
