@@ -59,7 +59,7 @@ class Patience:
     operations: float = 600.0
     first_wait: float = 0.25
     longest_wait: float = 10.0
-    first_poll: float = 0.2
+    first_poll: float = 0.1
     longest_poll: float = 2.0
 
     def of(self, budget: Budget) -> float:
