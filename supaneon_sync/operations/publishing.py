@@ -154,7 +154,9 @@ def _asked_of_the_copy(reader: Session, proved: Proved) -> dict[tuple[str, str],
     streamed = {
         (one.table.schema, one.table.name) for one in proved.tables if one.source.method is Method.STREAM
     }
-    there = [one for one in inventory.read(reader).relations.values() if one.trusted and one.kind == "r"]
+    if not streamed:
+        return {}
+    there = [one for one in inventory.relations(reader).values() if one.trusted and one.kind == "r"]
     asked = [one for one in there if (one.schema, one.name) in streamed]
     found = fingerprints(reader, [(one, Method.SERVER) for one in asked], proved.seed)
     return {(one.schema, one.name): given.digest for one, given in zip(asked, found, strict=True)}

@@ -155,6 +155,11 @@ def grants(session: Session) -> tuple[Grant, ...]:
     )
 
 
+def relations(session: Session) -> dict[int, Relation]:
+    """Return the tables, sequences and views of the session's database, by OID."""
+    return {row[0]: _relation(row) for row in session.query(_RELATIONS)}
+
+
 def read(session: Session) -> Inventory:
     """Return the facts, read in the session's open transaction (the snapshot).
 
@@ -171,7 +176,7 @@ def read(session: Session) -> Inventory:
         locale=Locale(encoding, provider, collate, ctype, locale, actual),
         size=size,
         system_identifier=str(identifier),
-        relations={row[0]: _relation(row) for row in session.query(_RELATIONS)},
+        relations=relations(session),
         extensions=dict(_pairs(session.query(_EXTENSIONS))),
         extension_members=frozenset(_ids(session.query(_MEMBERS))),
         trigger_functions={oid: (schema, function) for oid, schema, function in session.query(_TRIGGERS)},

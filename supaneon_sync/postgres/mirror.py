@@ -44,12 +44,12 @@ def describe(session: Session, owner: str) -> Target:
 
     Neon marks what it allows as trusted in its own builds, and names an allow-list besides.
     """
-    major, bypass = session.one(
+    major, bypass, allowed = session.one(
         "SELECT current_setting('server_version_num')::int / 10000,"
         " (SELECT rolsuper OR rolbypassrls AND current_setting('server_version_num')::int >= 160000"
-        "  FROM pg_roles WHERE rolname = current_user)"
+        "  FROM pg_roles WHERE rolname = current_user),"
+        " current_setting('neon.allowed_extensions', true)"
     )
-    allowed = session.value("SELECT current_setting('neon.allowed_extensions', true)")
     there = {row[0] for row in session.query(_CREATABLE)}
     names = there & {name.strip() for name in allowed.split(",")} if allowed else there
     return Target(major=major, extensions=frozenset(names), owner=owner, can_create_bypassrls=bool(bypass))

@@ -19,6 +19,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 from supaneon_sync.errors import NeonError, PrimaryError, SupaneonError
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.failures import Side, translate, unreachable
+from supaneon_sync.postgres.pins import FORGET, pins
 from supaneon_sync.run import Stop
 
 
@@ -31,46 +32,6 @@ class Writer(Protocol):
 
 Statement = str | sql.Composable
 Parameters = Sequence[object] | Mapping[str, object] | None
-
-
-PINNED: tuple[tuple[str, str], ...] = (
-    ("search_path", "pg_catalog"),
-    ("row_security", "off"),
-    ("restrict_nonsystem_relation_kind", "view, foreign-table"),
-    ("extra_float_digits", "3"),
-    ("DateStyle", "ISO, YMD"),
-    ("IntervalStyle", "postgres"),
-    ("TimeZone", "UTC"),
-    ("bytea_output", "hex"),
-    ("xmloption", "content"),
-    ("lc_monetary", "C"),
-    ("client_encoding", "UTF8"),
-    ("constraint_exclusion", "off"),
-    ("synchronize_seqscans", "off"),
-    ("jit", "off"),
-    ("statement_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "0"),
-    ("idle_session_timeout", "0"),
-    ("transaction_timeout", "0"),
-    ("client_connection_check_interval", "5s"),
-)
-"""What every session sets, so that neither text nor plan depends on a server's defaults. Settings
-that a server's version does not have are passed over. Supabase's servers default to
-``extra_float_digits = 0``, which rounds: this is why nothing is left to chance."""
-
-_PIN = """
-SET search_path = pg_catalog;
-SELECT count(set_config(s.name, v.value, false))
-FROM (VALUES {}) AS v (name, value) JOIN pg_catalog.pg_settings s ON lower(s.name) = v.name
-WHERE s.context IN ('user', 'superuser');
-"""
-_READ_ONLY = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY;"
-_FORGET = """
-CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *;
-SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES;
-SET application_name = {};
-"""
-# What DISCARD ALL does, which is not to be had together with anything else in one round trip.
 
 
 class Session:
@@ -214,11 +175,12 @@ class Session:
         is pinned anew. Raises PrimaryError or NeonError, and the connection is closed, where it has died.
         """
         made = Session(self.connection, self.side, show_row_values=self.show_row_values)
-        forget = sql.SQL(_FORGET).format(sql.Literal(_name(purpose)))
-        made._set(forget + sql.SQL(_pins(self.side, settings)))
+        name = sql.SQL("SET application_name = {};").format(sql.Literal(_name(purpose)))
+        made.execute_or_close(sql.SQL(FORGET) + name + sql.SQL(pins(self.side, settings)))
         return made
 
-    def _set(self, settings: Statement) -> None:
+    def execute_or_close(self, settings: Statement) -> None:
+        """Run what makes a session ready; without that it is not to be used."""
         try:
             self.execute(settings)
         except BaseException:
@@ -293,15 +255,10 @@ def connect(
         raise unreachable(str(error), conninfo, side) from None
     opened.autocommit = True
     session = Session(opened, side, show_row_values=show_row_values)
-    session._set(_pins(side, settings))
+    session.execute_or_close(pins(side, settings))
     return session
 
 
 def _name(purpose: str) -> str:
+    """Return the application_name of a session."""
     return f"supaneon-sync {purpose}"[:63]
-
-
-def _pins(side: Side, settings: str) -> str:
-    """Return the statements that pin everything, and set what a session needs besides."""
-    values = ", ".join(f"('{name.lower()}', '{value}')" for name, value in PINNED)
-    return _PIN.format(values) + (_READ_ONLY if side is Side.PRIMARY else "") + settings

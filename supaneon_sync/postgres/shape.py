@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from supaneon_sync.policy.shape import Facts, Shape
-from supaneon_sync.postgres.session import Parameters, Session
+from supaneon_sync.postgres.session import Session
 
 _USER = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_(catalog|toast|temp_|toast_temp_)'"
 
@@ -180,6 +181,9 @@ _QUERIES = {
     "type": _TYPES,
     "grant": _GRANTS,
 }
+_ALL = " UNION ALL ".join(
+    f"SELECT '{kind}', q.* FROM ({text}) AS q (name, facts)" for kind, text in _QUERIES.items()
+)
 
 
 def queries() -> dict[str, str]:
@@ -200,9 +204,12 @@ def read(session: Session, roles: Sequence[str]) -> Shape:
 
     Raises NeonError when a catalog cannot be read.
     """
-    kinds = {kind: dict(_rows(session, text)) for kind, text in _QUERIES.items()}
-    return Shape(kinds | {"role": dict(_rows(session, _ROLES, (list(roles),)))})
+    kinds: dict[str, dict[str, Facts]] = {kind: {} for kind in _QUERIES}
+    for kind, name, facts in session.query(_ALL):
+        kinds[kind][name] = facts
+    kinds["role"] = dict(map(_pair, session.query(_ROLES, (list(roles),))))
+    return Shape(kinds)
 
 
-def _rows(session: Session, statement: str, parameters: Parameters = None) -> list[tuple[str, Facts]]:
-    return [(name, facts) for name, facts in session.query(statement, parameters)]
+def _pair(row: tuple[Any, ...]) -> tuple[str, Facts]:
+    return row[0], row[1]

@@ -29,7 +29,8 @@ from supaneon_sync.postgres.crew import Crew, Sessions
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Fingerprint, Method, Seed, fingerprint, method_for, portable
 from supaneon_sync.postgres.pace import Pace
-from supaneon_sync.postgres.session import PINNED, Session, connect
+from supaneon_sync.postgres.pins import PINNED
+from supaneon_sync.postgres.session import Session, connect
 from supaneon_sync.postgres.snapshot import export
 from supaneon_sync.run import Stop
 from supaneon_sync.sandbox.server import Server

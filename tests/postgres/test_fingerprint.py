@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from supaneon_sync.policy.facts import Column, Relation
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Fingerprint, Method, Seed, StreamDigest, fingerprint
-from supaneon_sync.postgres.session import PINNED, Session
+from supaneon_sync.postgres.pins import PINNED
+from supaneon_sync.postgres.session import Session
 from supaneon_sync.sandbox.server import Binaries, Server, free_port
 
 SEED = Seed(7, -9)

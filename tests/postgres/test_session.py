@@ -12,7 +12,8 @@ from supaneon_sync.errors import Cancelled, NeonError, PrimaryError, QuotaError,
 from supaneon_sync.postgres import session
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.failures import Side, unreachable
-from supaneon_sync.postgres.session import PINNED, Session
+from supaneon_sync.postgres.pins import PINNED
+from supaneon_sync.postgres.session import Session
 from supaneon_sync.run import Stop
 from supaneon_sync.sandbox.server import Server
 from supaneon_sync.secret import Secret
