@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -55,13 +55,20 @@ def _cost(talks: list[Talk]) -> Cost:
 
 
 @pytest.fixture(scope="module")
-def stage(make_session_server: Callable[..., Server]) -> Iterator[Stage]:
+def servers(make_session_server: Callable[..., Server]) -> tuple[Server, Server]:
+    """A primary with two tables, and a server for the mirror."""
     source, target = make_session_server(MAJOR), make_session_server(MAJOR)
     for server in (source, target):
         server.execute(f"ALTER ROLE {server.superuser} PASSWORD 'pw-pw-pw'")
         server.execute(f"CREATE DATABASE {_DATABASE}")
     source.execute(_TABLES, _DATABASE)
     source.execute("VACUUM (ANALYZE)", _DATABASE)
+    return source, target
+
+
+@pytest.fixture(scope="module")
+def stage(servers: tuple[Server, Server]) -> Iterator[Stage]:
+    source, target = servers
     with slow_line(source.port, 0) as primary, slow_line(target.port, 0) as mirror:
         order = {
             "source": primary.port,
@@ -83,3 +90,23 @@ def test_a_second_backup_with_nothing_changed_waits_for_few_answers(stage: Stage
     assert primary.round_trips <= 66
     assert mirror.connections <= 6
     assert mirror.round_trips <= 80
+
+
+def test_a_run_never_needs_more_connections_than_are_at_work_at_once(
+    stage: Stage, servers: tuple[Server, Server]
+) -> None:
+    """On the primary the snapshot and one that reads; on the mirror the lock, two at work, and pg_dump."""
+    for server, limit in zip(servers, (2, 4), strict=True):
+        server.execute(
+            f"CREATE ROLE scarce LOGIN CREATEROLE CREATEDB PASSWORD 'pw-pw-pw' CONNECTION LIMIT {limit}"
+        )
+    source, target = servers
+    source.execute("GRANT pg_read_all_data TO scarce")
+    target.execute("DROP DATABASE bench")
+    target.execute("DROP SCHEMA IF EXISTS supaneon CASCADE; GRANT CREATE ON DATABASE postgres TO scarce")
+    scarce = replace(stage, order=stage.order | {"user": "scarce", "jobs": 1})
+    for _ in range(2):
+        scarce.backup()
+        source.execute("UPDATE public.orders SET note = reverse(note) WHERE id % 100 = 7", _DATABASE)
+        source.execute("CREATE TABLE IF NOT EXISTS public.more (id int PRIMARY KEY)", _DATABASE)
+    scarce.backup()
