@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from supaneon_sync.operations import syncing
+from supaneon_sync.operations import ahead, syncing
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import baseline
 from supaneon_sync.postgres import copying, mirror, session
@@ -48,7 +48,8 @@ class Stand:
 
 def _without_proof() -> None:
     nothing = Fingerprint(0, "0" * 32)
-    vars(copying)["fingerprints"] = lambda _, wanted, *__: (nothing,) * len(wanted)
+    for module in (ahead, copying):
+        vars(module)["fingerprints"] = lambda _, wanted, *__: (nothing,) * len(wanted)
     vars(syncing)["prove"] = lambda _, claim: _NoProof(claim.tables)
 
 

@@ -53,8 +53,9 @@ class Arrivals:
 
     def done(self, _: Load, copied: Iterable[CopiedTable]) -> None:
         """Take a load that is in. Raises what ended the builders, if anything did."""
+        copied = tuple(copied)
+        self._builds.arrived([one.table for one in copied])
         for one in copied:
-            self._builds.arrived(one.table)
             self._told(one.table.label, one.bytes)
 
 

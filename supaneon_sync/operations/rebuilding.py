@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from supaneon_sync.operations import ahead
 from supaneon_sync.operations.loaded import Arrivals, Loaded, in_order, pages_of
 from supaneon_sync.operations.source import Source
 from supaneon_sync.operations.workshop import Workshop
@@ -23,8 +24,9 @@ def rebuild(workshop: Workshop, source: Source, plan: Plan, reader: Reader, buil
 
     Raises SnapshotLost, PrimaryError, NeonError or QuotaError.
     """
-    note = _schema_before_rows(workshop, plan, source.inventory)
-    builds = Builds(builders, plan)
+    with ahead.fingerprinting(workshop, plan.tables, reader) as reader:
+        note = _schema_before_rows(workshop, plan, source.inventory)
+    builds = Builds(builders, plan, anew=True)
     copied = _rows(workshop, plan, reader, builds)
     objects = _large_objects(workshop, plan, source)
     builds.rest()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ from supaneon_sync.postgres import (
     restore,
     roles,
     sequences,
+    statistics,
 )
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.building import Builders
@@ -154,7 +156,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         finished = _schema_after_rows(workshop, way, loaded, readings, built)
     violations = finished.violations
     schema = _checked(workshop, way, loaded, plan, shown, violations)
-    unanalysed = _vacuum(workshop, loaded)
+    unanalysed = _vacuum(workshop, loaded, builders.analysed)
     workshop.hold_still([table for table in plan.tables if table not in loaded.settled])
     claim = Claim(
         plan=plan,
@@ -168,7 +170,8 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         schema=schema,
         rests=loaded.rests,
     )
-    with workshop.phase("proof", "Prove the copy equal"):
+    with workshop.phase("proof", "Prove the copy equal"), ThreadPoolExecutor(1) as aside:
+        compared = aside.submit(_compared, workshop, shown.inventory)
         proof = _prove(workshop, claim, loaded)
     read = remembering.Read(shown, plan, violations, seed)
     return Proved(
@@ -190,7 +193,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
             *finished.notes,
             *unanalysed,
             *proof.uncompared,
-            *_compared(workshop, shown.inventory),
+            *compared.result(),
         ),
         archive_digest=shown.archive.digest(),
         mirror_digest=proof.schema.digest(),
@@ -343,14 +346,21 @@ def _checked(
     return found
 
 
-def _vacuum(workshop: Workshop, loaded: Loaded) -> list[str]:
-    """Vacuum and analyse what changed; return a note on each table that the server cannot analyse."""
+def _vacuum(workshop: Workshop, loaded: Loaded, analysed: Set[Relation]) -> list[str]:
+    """Vacuum and analyse what changed; return a note on each table that the server cannot analyse.
+
+    Of what is ``analysed`` already, statistics are taken again only where more is known by now.
+    """
 
     def task(sessions: Sessions, tables: Load) -> tuple[Relation, ...]:
-        return restore.vacuum(sessions[0], tables, loaded.plan.search_path)
+        statistics.vacuum(sessions[0], [table for table in tables if table in whole])
+        others = [table for table in tables if table not in whole]
+        return restore.vacuum(sessions[0], others, loaded.plan.search_path) if others else ()
 
     views = loaded.plan.materialized_views if loaded.stale else ()
     with workshop.phase("vacuum", "Vacuum and analyse the copy"):
+        with workshop.on_mirror("vacuum") as reader:
+            whole = analysed - statistics.lacking(reader, analysed)
         failed = workshop.crew("vacuum", task).work(loads([*loaded.touched, *views]))
     return [
         f"{table.label} is complete but has no statistics: ANALYZE fails on its rows, as on the primary."

@@ -127,16 +127,16 @@ class _Reader:
         )
 
     def _bytes(self, count: int) -> bytes:
-        end = self._position + count
-        if end > len(self._content):
+        begin = self._position
+        self._position = begin + count
+        if self._position > len(self._content):
             raise EOFError("it ends too early")
-        self._position, begin = end, self._position
-        return self._content[begin:end]
+        return self._content[begin : self._position]
 
     def _integer(self) -> int:
-        sign, *digits = self._bytes(1 + self._int_size)
-        number = int.from_bytes(bytes(digits), "little")
-        return -number if sign else number
+        taken = self._bytes(1 + self._int_size)
+        number = int.from_bytes(taken[1:], "little")
+        return -number if taken[0] else number
 
     def _text(self) -> str | None:
         length = self._integer()

@@ -1,29 +1,49 @@
-"""Indexes and key constraints: built in parallel, each table's as soon as its rows are in."""
+"""Indexes and key constraints: built in parallel, each table's as soon as its rows are in.
+
+Small tables that travelled together are dealt with together, in a round trip or two: their rows are still
+in the server's cache, and what a round trip costs is more than what their indexes do.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import NeonError
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.plan import Plan
+from supaneon_sync.postgres import statistics
 from supaneon_sync.postgres.crew import Crew, Sessions, tolerated
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.violations import VIOLATIONS, Violation, naming
 
 _KINDS = ("INDEX", "CONSTRAINT")
 _TABLES = ("TABLE", "MATERIALIZED VIEW")
+_SMALL = 512
+"""Pages of 8 KiB up to which all of a table's indexes are built by one worker."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """Definitions for one table that one worker runs in order, and those that may follow at once."""
+    """Definitions that one worker runs in order, and those that may follow at once.
+
+    Between them the statistics of the ``filled`` tables are taken, under the application's ``search_path``.
+    """
 
     entries: tuple[Entry, ...]
     then: tuple[Build, ...] = ()
+    filled: tuple[Relation, ...] = ()
+    search_path: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the rows violate, and the tables whose statistics were taken."""
+
+    violations: tuple[Violation, ...] = ()
+    analysed: tuple[Relation, ...] = ()
 
 
 def entries(plan: Plan) -> tuple[Entry, ...]:
@@ -62,16 +82,22 @@ def _ordered(group: Sequence[Entry]) -> Build:
     return Build(alone, plain)
 
 
+def _flat(build: Build) -> Iterable[Entry]:
+    return (*build.entries, *(entry for part in build.then for entry in part.entries))
+
+
 class Builders:
     """A crew that builds on the mirror while rows are still on their way.
 
     ``add`` a table's build when its rows are in; ``finish`` waits for all and returns the violations.
+    ``analysed`` are the tables whose statistics have been taken by then.
     Within ``with``, an error elsewhere ends the crew too.
     """
 
-    def __init__(self, crew: Crew[Build, tuple[Violation, ...]], count: int) -> None:
+    def __init__(self, crew: Crew[Build, Outcome], count: int) -> None:
         self._crew = crew
         self._count = count
+        self.analysed: set[Relation] = set()
         self._violations: list[Violation] = []
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="builders", daemon=True)
@@ -91,8 +117,9 @@ class Builders:
         return tuple(self._violations)
 
     def _run(self) -> None:
-        def done(build: Build, found: tuple[Violation, ...]) -> Iterable[Build]:
-            self._violations += found
+        def done(build: Build, found: Outcome) -> Iterable[Build]:
+            self._violations += found.violations
+            self.analysed.update(found.analysed)
             return build.then
 
         try:
@@ -111,21 +138,27 @@ class Builders:
         self._thread.join()
 
 
-def run(sessions: Sessions, build: Build) -> tuple[Violation, ...]:
+def run(sessions: Sessions, build: Build) -> Outcome:
     """Build, all in one round trip where nothing stands in the way; name what the rows violate.
 
     Raises NeonError that names the entry for any other refusal.
     """
     session = sessions[0]
-    if len(build.entries) > 1:
+    violations = _make(session, build.entries)
+    analysed = build.filled and statistics.analyse(session, build.filled, build.search_path)
+    return Outcome(violations, build.filled if analysed else ())
+
+
+def _make(session: Session, entries: Sequence[Entry]) -> tuple[Violation, ...]:
+    if len(entries) > 1:
         try:
-            session.execute("\n".join(entry.definition for entry in build.entries))
+            session.execute("\n".join(entry.definition for entry in entries))
         except NeonError as error:
             if "sqlstate" not in error.evidence:
                 raise
         else:
             return ()
-    return _one_by_one(session, build.entries)
+    return _one_by_one(session, entries)
 
 
 def _one_by_one(session: Session, entries: Sequence[Entry]) -> tuple[Violation, ...]:
@@ -145,17 +178,30 @@ def _one_by_one(session: Session, entries: Sequence[Entry]) -> tuple[Violation, 
 
 
 class Builds:
-    """What is still to be built for each table, handed to the builders when its rows are in."""
+    """What is still to be built for each table, handed to the builders when its rows are in.
 
-    def __init__(self, builders: Builders, plan: Plan) -> None:
+    ``anew``: the tables are filled by nothing but what arrives, so statistics are taken there and then.
+    """
+
+    def __init__(self, builders: Builders, plan: Plan, *, anew: bool = False) -> None:
         self._builders = builders
         self._waiting = builds(plan)
+        self._search_path = plan.search_path
+        self._anew = anew
 
-    def arrived(self, table: Relation) -> None:
-        """Have the table's indexes built. Raises what ended the builders, if anything did."""
-        build = self._waiting.pop(table.oid, None)
-        if build is not None:
-            self._builders.add(build)
+    def arrived(self, tables: Sequence[Relation]) -> None:
+        """Have the tables' indexes built. Raises what ended the builders, if anything did."""
+        small = [table for table in tables if table.pages <= _SMALL]
+        parts = [self._waiting.pop(table.oid, Build(())) for table in small]
+        self._add(Build(tuple(entry for part in parts for entry in _flat(part))), small)
+        for table in tables:
+            if table not in small:
+                self._add(self._waiting.pop(table.oid, Build(())), [table])
+
+    def _add(self, build: Build, tables: Sequence[Relation]) -> None:
+        filled = tuple(tables) if self._anew else ()
+        if build.entries or build.then or filled:
+            self._builders.add(replace(build, filled=filled, search_path=self._search_path))
 
     def rest(self) -> None:
         """Have everything else built: what belongs to tables that no rows were copied for."""

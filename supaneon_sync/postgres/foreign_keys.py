@@ -7,6 +7,7 @@ VALID, and is named.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,13 +23,15 @@ _BATCH = 50
 _UNSUPPORTED = ("0A000", "42809")
 """A partitioned table takes no NOT VALID foreign key before PostgreSQL 18."""
 _UNTRIED = """
-SELECT c.oid, n.nspname, t.relname, c.conname, c.conrelid,
-       EXISTS (SELECT FROM pg_constraint k WHERE k.conparentid = c.oid) FROM pg_constraint c
+SELECT c.oid, n.nspname, t.relname, c.conname, t.relpages,
+       c.oid IN (SELECT conparentid FROM pg_constraint WHERE conparentid <> 0) FROM pg_constraint c
 JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE c.contype = 'f' AND NOT c.convalidated AND c.conparentid = 0
   AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'
-ORDER BY t.relpages DESC, c.oid
+ORDER BY t.relpages DESC, t.oid, c.oid
 """
+_TOGETHER, _PAGES = 32, 512
+"""Of how many tables the keys are held against the rows in one round trip, and of how many pages (8 KiB)."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,15 @@ class _Key:
     schema: str
     table: str
     name: str
-    relation: int
+    pages: int
     partitioned: bool
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The foreign keys of one table that are to be held against its rows."""
+    """Foreign keys that one worker holds against the rows: those of a table, or of several small ones."""
 
-    schema: str
-    table: str
-    keys: tuple[tuple[str, Entry], ...]
+    keys: tuple[tuple[_Key, Entry], ...]
 
 
 def add(
@@ -128,31 +129,52 @@ def _taken_back(
 
 
 def _validations(keys: Sequence[_Key], named: Mapping[tuple[str, str], Entry]) -> list[Validation]:
-    groups: dict[int, list[tuple[str, Entry]]] = {}
-    names: dict[int, tuple[str, str]] = {}
-    for key in keys:
-        entry = named.get((key.schema, f"{key.table} {key.name}"))
-        if entry is not None:
-            groups.setdefault(key.relation, []).append((key.name, entry))
-            names[key.relation] = (key.schema, key.table)
-    return [Validation(*names[relation], tuple(found)) for relation, found in groups.items()]
+    """Group the keys, which come by table and the largest first; a table's are never parted.
+
+    VALIDATE locks the table against its like, and such locks last for a round trip.
+    """
+    wanted = [
+        (key, named[name]) for key in keys if (name := (key.schema, f"{key.table} {key.name}")) in named
+    ]
+    groups: list[list[tuple[_Key, Entry]]] = []
+    room = 0
+    for _, found in itertools.groupby(wanted, lambda one: (one[0].schema, one[0].table)):
+        of_table = list(found)
+        size = max(of_table[0][0].pages, _PAGES // _TOGETHER)
+        if not groups or size > room:
+            groups.append([])
+            room = _PAGES
+        groups[-1] += of_table
+        room -= size
+    return [Validation(tuple(group)) for group in groups]
 
 
 def validate(sessions: Sessions, one: Validation) -> tuple[Violation, ...]:
-    """Hold one table's foreign keys against the rows, one after the other."""
+    """Hold the keys against the rows: small tables' in one round trip, and one by one where that fails."""
+    if len(one.keys) > 1 and one.keys[0][0].pages <= _PAGES:
+        try:
+            sessions[0].execute(sql.SQL("; ").join(_validating(key) for key, _ in one.keys))
+        except NeonError as error:
+            if "sqlstate" not in error.evidence:
+                raise
+        else:
+            return ()
     violations: list[Violation] = []
-    for constraint, entry in one.keys:
-        statement = sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(
-            sql.Identifier(one.schema, one.table), sql.Identifier(constraint)
-        )
+    for key, entry in one.keys:
         try:
             with naming(entry):
-                sessions[0].execute(statement)
+                sessions[0].execute(_validating(key))
         except NeonError as error:
             if not tolerated(error, FOREIGN_KEY):
                 raise
             violations.append(Violation(entry, "made NOT VALID: the primary's own rows violate it"))
     return tuple(violations)
+
+
+def _validating(key: _Key) -> sql.Composable:
+    return sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(
+        sql.Identifier(key.schema, key.table), sql.Identifier(key.name)
+    )
 
 
 def _directly(session: Session, entry: Entry) -> list[Violation]:

@@ -12,7 +12,7 @@ import pytest
 from supaneon_sync.errors import NeonError
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.postgres import building, foreign_keys
-from supaneon_sync.postgres.building import Build, Builders
+from supaneon_sync.postgres.building import Build, Builders, Outcome
 from supaneon_sync.postgres.crew import Crew, Sessions
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.violations import Violation
@@ -157,9 +157,9 @@ def test_index_builds_get_memory_from_what_the_server_offers(server: Server) -> 
 def test_where_rows_fail_the_builders_are_ended(server: Server) -> None:
     server.execute("CREATE TABLE public.a (id int)")
 
-    def slow(sessions: Sessions, _: Build) -> tuple[Violation, ...]:
+    def slow(sessions: Sessions, _: Build) -> Outcome:
         sessions[0].execute("SELECT pg_sleep(60)")
-        return ()
+        return Outcome()
 
     def failing() -> None:
         with Builders(crew_on(server, slow), 2) as builders:  # type: ignore[arg-type]

@@ -1,0 +1,56 @@
+"""What a busy server wants of a table that was just filled: what the planner is to know of its rows.
+
+ANALYZE needs nothing but the rows, so it runs while they are in the server's cache. That pages are marked
+visible needs a vacuum that comes when nobody has a snapshot from before the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from psycopg2 import sql
+
+from supaneon_sync.errors import NeonError
+from supaneon_sync.policy.facts import Relation
+from supaneon_sync.postgres import deferring
+from supaneon_sync.postgres.session import Session
+
+_LACKING = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND (
+  c.relhassubclass OR EXISTS (SELECT FROM pg_statistic_ext s WHERE s.stxrelid = c.oid)
+  OR c.relhasindex AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indexprs IS NOT NULL))
+"""
+
+
+def analyse(session: Session, tables: Sequence[Relation], search_path: str) -> bool:
+    """Take the tables' statistics in one round trip; False where the rows or expressions of one refuse it.
+
+    Statistics on expressions run the application's functions, which may rely on its search_path.
+    """
+    path = sql.SQL("SELECT set_config('search_path', {}, true); ").format(sql.Literal(search_path))
+    names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+    try:
+        session.execute(path + sql.SQL("ANALYZE ") + names)
+    except NeonError as error:
+        if not deferring.failed_by_itself(error):
+            raise
+        return False
+    return True
+
+
+def lacking(session: Session, tables: Iterable[Relation]) -> set[Relation]:
+    """Return the tables whose statistics are more than what was known when their rows had just arrived.
+
+    A parent's are also on its children's rows, and some are on what is made later than the table:
+    indexes on expressions, extended statistics.
+    """
+    found = {(schema, name) for schema, name in session.query(_LACKING)}
+    return {table for table in tables if (table.schema, table.name) in found}
+
+
+def vacuum(session: Session, tables: Sequence[Relation]) -> None:
+    """Have the tables' pages marked visible, and those of what they keep out of line."""
+    if tables:
+        names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+        session.execute(sql.SQL("VACUUM {}").format(names))
