@@ -24,7 +24,9 @@ from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Fingerprint
+from supaneon_sync.postgres.history import Horizon
 from supaneon_sync.postgres.house import House
+from supaneon_sync.postgres.resting import Here
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import Keeper
 from supaneon_sync.run import Run, Silent
@@ -59,6 +61,8 @@ class _NoProof:
     def __init__(self, tables: object) -> None:
         self.tables = tables
         self.schema = Archive((), "", "")
+        self.here = Here(Horizon("", 0), 0, {})
+        self.rested: dict[object, object] = {}
 
     def __getattr__(self, _: str) -> tuple[()]:
         return ()

@@ -24,10 +24,10 @@ def rebuild(workshop: Workshop, source: Source, plan: Plan, reader: Reader, buil
 
     Raises SnapshotLost, PrimaryError, NeonError or QuotaError.
     """
-    with ahead.fingerprinting(workshop, plan.tables, reader) as reader:
+    with ahead.fingerprinting(workshop, plan.tables, reader) as informed:
         note = _schema_before_rows(workshop, plan, source.inventory)
     builds = Builds(builders, plan, anew=True)
-    copied = _rows(workshop, plan, reader, builds)
+    copied = _rows(workshop, plan, informed, builds)
     objects = _large_objects(workshop, plan, source)
     builds.rest()
     return Loaded(

@@ -407,16 +407,19 @@ def test_the_alarm_rings_on_a_single_flipped_bit_of_a_fingerprint(
     fresh: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The comparison itself is known to fail: a proof that always agrees would be worth nothing."""
-    real = fingerprint.fingerprint
+    real = fingerprint.fingerprints
     calls: list[str] = []
 
-    def bent(session: Any, table: Any, seed: Any, method: Any) -> Any:
-        found = real(session, table, seed, method)
-        calls.append(table.label)
-        flipped = f"{int(found.digest, 16) ^ 1:032x}"
-        return replace(found, digest=flipped) if table.name == "labels" else found
+    def bent(session: Any, wanted: Any, seed: Any) -> Any:
+        found = list(real(session, wanted, seed))
+        calls.extend(table.label for table, _ in wanted)
+        for position, (table, _) in enumerate(wanted):
+            if table.name == "labels":
+                flipped = f"{int(found[position].digest, 16) ^ 1:032x}"
+                found[position] = replace(found[position], digest=flipped)
+        return tuple(found)
 
-    monkeypatch.setattr(proving, "fingerprint", bent)
+    monkeypatch.setattr(proving, "fingerprints", bent)
     with pytest.raises(DataDiffers, match=r"public\.labels"):
         perform(fresh, "backup")
     assert "public.labels" in calls
