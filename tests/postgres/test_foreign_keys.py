@@ -178,3 +178,16 @@ def sleeping(server: Server) -> int:
         "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep' AND state = 'active'"
     )
     return int(found[0][0])
+
+
+def test_a_violated_key_among_others_of_one_round_trip_is_named_and_the_others_are_valid(
+    server: Server,
+) -> None:
+    for name in ("a", "b", "c"):
+        server.execute(
+            f"CREATE TABLE public.{name} (id int PRIMARY KEY, other int); INSERT INTO public.{name} VALUES (1, 1)"
+        )
+    server.execute("UPDATE public.b SET other = 2")
+    found = add(server, key(1, "a", "b"), key(2, "b", "c"), key(3, "c", "a"))
+    assert set(found) == {"b fk_2"}
+    assert valid(server) == {"fk_1": True, "fk_2": False, "fk_3": True}
