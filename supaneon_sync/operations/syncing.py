@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -170,8 +169,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         schema=schema,
         rests=loaded.rests,
     )
-    with workshop.phase("proof", "Prove the copy equal"), ThreadPoolExecutor(1) as aside:
-        compared = aside.submit(_compared, workshop, shown.inventory)
+    with workshop.phase("proof", "Prove the copy equal"):
         proof = _prove(workshop, claim, loaded)
     read = remembering.Read(shown, plan, violations, seed)
     return Proved(
@@ -193,7 +191,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
             *finished.notes,
             *unanalysed,
             *proof.uncompared,
-            *compared.result(),
+            *_compared(workshop, shown.inventory),
         ),
         archive_digest=shown.archive.digest(),
         mirror_digest=proof.schema.digest(),

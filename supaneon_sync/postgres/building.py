@@ -180,7 +180,8 @@ def _one_by_one(session: Session, entries: Sequence[Entry]) -> tuple[Violation, 
 class Builds:
     """What is still to be built for each table, handed to the builders when its rows are in.
 
-    ``anew``: the tables are filled by nothing but what arrives, so statistics are taken there and then.
+    ``anew``: the tables are filled by nothing but what arrives, so statistics of small ones are taken there
+    and then. A large one's wait, since ANALYZE and the building of an index keep each other out.
     """
 
     def __init__(self, builders: Builders, plan: Plan, *, anew: bool = False) -> None:
@@ -196,9 +197,9 @@ class Builds:
         self._add(Build(tuple(entry for part in parts for entry in _flat(part))), small)
         for table in tables:
             if table not in small:
-                self._add(self._waiting.pop(table.oid, Build(())), [table])
+                self._add(self._waiting.pop(table.oid, Build(())))
 
-    def _add(self, build: Build, tables: Sequence[Relation]) -> None:
+    def _add(self, build: Build, tables: Sequence[Relation] = ()) -> None:
         filled = tuple(tables) if self._anew else ()
         if build.entries or build.then or filled:
             self._builders.add(replace(build, filled=filled, search_path=self._search_path))
