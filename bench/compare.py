@@ -51,6 +51,7 @@ CONTENDERS: dict[str, Contender] = {
     OURS: partial(contenders.ours, proof=False),
     OURS_PROVED: partial(contenders.ours, proof=True),
     **PEERS,
+    "pg_restore -j, then vacuumdb -z -j": contenders.vacuumed,
 }
 
 

@@ -48,13 +48,14 @@ Steps = list[list[Sequence[str]]]
 """Commands after one another, each a pipe of commands."""
 
 
-def ours(route: Route, _scratch: Path, *, proof: bool) -> Steps:
-    """Our engine in a process of its own."""
+def ours(route: Route, _scratch: Path, *, proof: bool, again: bool = False) -> Steps:
+    """Our engine in a process of its own; ``again``: every row is hashed, whatever is known of it."""
     order = {
         "source": route.source,
         "target": route.target,
         "jobs": route.jobs,
         "proof": proof,
+        "again": again,
         "user": USER,
         "password": PASSWORD,
         "major": route.binaries.major,
@@ -76,6 +77,12 @@ def directory(route: Route, scratch: Path) -> Steps:
         [(route.tool("pg_dump"), "-Fd", "-Z0", "-j", jobs, "-f", place, "-d", route.uri(route.source))],
         [(route.tool("pg_restore"), "-e", "-j", jobs, "-d", route.uri(route.target), place)],
     ]
+
+
+def vacuumed(route: Route, scratch: Path) -> Steps:
+    """The same, with what ours and pgcopydb do besides: statistics, and pages marked visible."""
+    vacuum = (route.tool("vacuumdb"), "-q", "-z", "-j", str(route.jobs), "-d", route.uri(route.target))
+    return [*directory(route, scratch), [vacuum]]
 
 
 def pgcopydb(route: Route, scratch: Path) -> Steps:

@@ -10,7 +10,8 @@ import json
 import secrets
 import sys
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,7 +78,10 @@ def measure(order: dict[str, Any]) -> dict[str, Any]:
         options = {"sslmode": "disable"}
         return Conninfo("127.0.0.1", port, "bench", order["user"], Secret(order["password"]), options)
 
-    stand = Stand(Settings(jobs=order["jobs"]))
+    settings = Settings(jobs=order["jobs"])
+    if order["again"]:
+        settings = replace(settings, prove_every=timedelta(0))
+    stand = Stand(settings)
     client = Clients(order["major"], str(order["major"]), Path(order["clients"]))
     with stand.connect(door(order["target"]), "lock", database="postgres") as lock, Keeper() as keeper:
         target = mirror.describe(lock, order["user"])

@@ -11,6 +11,7 @@ _COLOURS = {
     "pg_dump | pg_restore": "#8d99ae",
     "pg_dump -Fd -j | pg_restore -j": "#6c757d",
     "pgcopydb clone": "#b08968",
+    "pg_restore -j, then vacuumdb -z -j": "#adb5bd",
     "floor": "#d9d9d9",
 }
 _OTHER = "#3fa77f"

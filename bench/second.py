@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,11 @@ SELECT {key}, n, n % 5000, 'new', now(), n % 9999 / 7.0, repeat(md5(n::text), 6)
 FROM (SELECT (SELECT max(number) FROM public.orders_{table}) + g AS n
       FROM generate_series(1, {rows} / 100) g) m
 """
+HASHED_AGAIN = "nothing changed, every row hashed"
+"""What the first backup after ``prove-every`` costs at least."""
 CHANGES = {
     "nothing changed": "SELECT",
+    HASHED_AGAIN: "SELECT",
     "1 % appended": _APPEND,
     "1 % updated in one place": _UPDATE.format(
         table="{table}", where="number BETWEEN {rows} / 2 AND {rows} / 2 + {rows} / 100"
@@ -74,6 +78,7 @@ CHANGES = {
     "everything updated": _UPDATE.format(table="{table}", where="true"),
 }
 """What happens on the primary between two backups, by its name. The SQL is run for each table."""
+CONTENDERS = compare.CONTENDERS | {HASHED_AGAIN: partial(contenders.ours, proof=True, again=True)}
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ def measure(name: str, route: Route, source: Server, target: Server, scratch: Pa
     scratch.mkdir()
     before = (compare.counter(source, "pages"), compare.counter(target, "wal"))
     environment = {**route.environment(), "PYTHONPATH": str(Path.cwd())}
-    steps = compare.CONTENDERS[name](route, scratch)
+    steps = CONTENDERS[name](route, scratch)
     costs = [watching.run(step, environment, scratch) for step in steps]
     time.sleep(1.1)  # the servers hand their counters in once a second
     found: dict[str, Any] = {
@@ -128,7 +133,7 @@ def measure(name: str, route: Route, source: Server, target: Server, scratch: Pa
         "pages_read": compare.counter(source, "pages") - before[0],
         "wal": compare.counter(target, "wal") - before[1],
     }
-    if name == compare.OURS_PROVED:
+    if name not in compare.PEERS:
         said = json.loads(costs[-1].said)
         found |= {"phases": said["phases"], "sent": said["bytes"], "moved": said["moved"]}
     return found
@@ -167,7 +172,8 @@ def line(bench: Bench, rows: Rows, count: int, delay: float, options: argparse.N
             timed(FULL, compare.OURS_PROVED, ends[1], bench.mirror)
             for name in options.changes:
                 change(bench, rows, name, count)
-                timed(name, compare.OURS_PROVED, ends[1], bench.mirror)
+                ours = name if name in CONTENDERS else compare.OURS_PROVED
+                timed(name, ours, ends[1], bench.mirror)
     return {"delay": delay, "contenders": {name: telling.summary(found) for name, found in runs.items()}}
 
 
