@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import DataDiffers, NeonError, Refused, SnapshotLost
-from supaneon_sync.operations import rebuilding, remembering, source, updating
+from supaneon_sync.operations import finishing, rebuilding, remembering, source, updating
 from supaneon_sync.operations.loaded import Loaded
 from supaneon_sync.operations.making_way import CannotUpdate
 from supaneon_sync.operations.proving import Claim, Proof, prove
@@ -20,20 +20,13 @@ from supaneon_sync.policy.facts import Inventory, Relation
 from supaneon_sync.policy.moved import Moved, Strategy
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import (
-    deferring,
-    foreign_keys,
-    mirror,
     peeking,
-    restore,
-    roles,
     sequences,
-    statistics,
 )
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.building import Builders
 from supaneon_sync.postgres.clients import Clients
-from supaneon_sync.postgres.copying import CopiedTable, Load, loads
-from supaneon_sync.postgres.crew import Sessions
+from supaneon_sync.postgres.copying import CopiedTable
 from supaneon_sync.postgres.delta import Altered
 from supaneon_sync.postgres.failures import lost
 from supaneon_sync.postgres.fingerprint import Seed
@@ -46,10 +39,6 @@ from supaneon_sync.postgres.violations import Violation
 
 ATTEMPTS = 3
 """How often a run starts over when the snapshot cannot be read whole."""
-
-
-_SHOWN = 10
-"""Names that a note lists."""
 
 
 class _Astray(Exception):
@@ -152,10 +141,10 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
         with workshop.phase("indexes", "Build indexes that are left"), _or_anew(way):
             built = builders.finish()
     with _or_anew(way):
-        finished = _schema_after_rows(workshop, way, loaded, readings, built)
+        finished = finishing.finish(workshop, loaded, readings, built, anew=way.used == strategy.REBUILD)
     violations = finished.violations
     schema = _checked(workshop, way, loaded, plan, shown, violations)
-    unanalysed = _vacuum(workshop, loaded, builders.analysed)
+    unanalysed = finishing.vacuum(workshop, loaded, builders.analysed)
     workshop.hold_still([table for table in plan.tables if table not in loaded.settled])
     claim = Claim(
         plan=plan,
@@ -191,7 +180,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
             *finished.notes,
             *unanalysed,
             *proof.uncompared,
-            *_compared(workshop, shown.inventory),
+            *finishing.remarks(workshop, shown.inventory),
         ),
         archive_digest=shown.archive.digest(),
         mirror_digest=proof.schema.digest(),
@@ -273,51 +262,6 @@ def _load(
     return rebuilding.rebuild(workshop, shown, plan, reader, builders), way
 
 
-@dataclass(frozen=True)
-class _Finished:
-    """What the primary's rows violate, which settings were refused, and rights that were put right."""
-
-    violations: tuple[Violation, ...]
-    refused: tuple[str, ...]
-    rights: tuple[str, ...]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What to say of the rights."""
-        more = f" and {len(self.rights) - _SHOWN} more" if len(self.rights) > _SHOWN else ""
-        told = (
-            f"Rights on the mirror that were set to the primary's: {', '.join(self.rights[:_SHOWN])}{more}."
-        )
-        return (told,) if self.rights else ()
-
-
-def _schema_after_rows(
-    workshop: Workshop, way: Strategy, loaded: Loaded, readings: Sequence[Reading], built: Sequence[Violation]
-) -> _Finished:
-    """Make the rest of the schema, and tell what came of it."""
-    violations: list[Violation] = []
-    rights: tuple[str, ...] = ()
-    plan, target = loaded.plan, workshop.held.target
-    anew = way.used == strategy.REBUILD
-    title = "Make constraints, triggers and policies"
-    with workshop.phase("schema after rows", title), workshop.on_schema() as owner:
-        violations += restore.finish(owner, workshop.crew("keys", foreign_keys.validate), plan, built)
-        violations += restore.put_checks_back(owner, plan)
-        if anew:
-            restore.grant(owner, plan.grants)
-        else:
-            rights = restore.regrant(owner, plan)
-        sequences.apply(owner, readings)
-        if anew or loaded.stale or restore.are_filled_otherwise(owner, plan):
-            violations += restore.refresh(owner, plan)
-        deferring.take_path_back(owner, plan.routines, target.major)
-        refused = roles.store_settings(owner, workshop.held.door.dbname, plan.settings)
-    for violation in violations:
-        entry = violation.entry
-        workshop.run.progress.warning(f"{entry.kind.lower()} {entry.name}: {violation.outcome}.")
-    return _Finished(tuple(violations), refused, () if plan.chosen else rights)
-
-
 def _checked(
     workshop: Workshop,
     way: Strategy,
@@ -342,36 +286,3 @@ def _checked(
     if told:
         raise _Astray(f"its schema did not become the primary's ({'; '.join(told[:3])})")
     return found
-
-
-def _vacuum(workshop: Workshop, loaded: Loaded, analysed: Set[Relation]) -> list[str]:
-    """Vacuum and analyse what changed; return a note on each table that the server cannot analyse.
-
-    Of what is ``analysed`` already, statistics are taken again only where more is known by now.
-    """
-
-    def task(sessions: Sessions, tables: Load) -> tuple[Relation, ...]:
-        statistics.vacuum(sessions[0], [table for table in tables if table in whole])
-        others = [table for table in tables if table not in whole]
-        return restore.vacuum(sessions[0], others, loaded.plan.search_path) if others else ()
-
-    views = loaded.plan.materialized_views if loaded.stale else ()
-    with workshop.phase("vacuum", "Vacuum and analyse the copy"):
-        with workshop.on_mirror("vacuum") as reader:
-            whole = analysed - statistics.lacking(reader, analysed)
-        failed = workshop.crew("vacuum", task).work(loads([*loaded.touched, *views]))
-    return [
-        f"{table.label} is complete but has no statistics: ANALYZE fails on its rows, as on the primary."
-        for tables in failed.values()
-        for table in tables
-    ]
-
-
-def _compared(workshop: Workshop, facts: Inventory) -> list[str]:
-    """Return notes on what is by nature not the same on two servers, or not in order on either."""
-    with workshop.on_mirror("notes") as reader:
-        notes = mirror.version_differences(reader, facts)
-        lagging = sequences.behind(reader)
-    if lagging:
-        notes.append(f"Behind their columns, as on the primary: sequences {', '.join(lagging)}.")
-    return notes
