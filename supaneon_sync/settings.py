@@ -25,6 +25,7 @@ from supaneon_sync.values import (
     parse_api_host,
     parse_backup_name,
     parse_compute_units,
+    parse_month,
     parse_path,
     parse_percentage,
     parse_positive,
@@ -288,7 +289,9 @@ class Settings:
         verbs=("backup",),
         help="With strategy auto, make the mirror from nothing when that is so long ago.",
     )
-    prove_every: timedelta = setting.duration(
+    prove_every: timedelta = setting.row(
+        "duration",
+        parse_month,
         timedelta(hours=20),
         verbs=("backup",),
         help="How long rows of the mirror may rest on the proof of an earlier backup, if their versions show "

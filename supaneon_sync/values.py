@@ -111,6 +111,14 @@ def parse_duration(value: object) -> timedelta:
     return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
 
 
+def parse_month(value: object) -> timedelta:
+    """Return a duration of at most 30 days."""
+    found = parse_duration(value)
+    if found > timedelta(days=30):
+        raise ValueError("must be a duration of at most 30d, such as 20h")
+    return found
+
+
 def parse_path(value: object) -> Path:
     """Return a path; a leading ~ is the home directory."""
     try:

@@ -290,3 +290,10 @@ def test_a_rate_is_bytes_a_second(text: str, rate: int) -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="bytes a second"):
         parse_rate(text)
+
+
+@pytest.mark.parametrize("text", ["31d", "200000w", "-1s", "words"])
+def test_no_proof_is_rested_on_for_more_than_a_month(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a duration"):
+        values.parse_month(text)
+    assert values.parse_month("30d") == timedelta(days=30)

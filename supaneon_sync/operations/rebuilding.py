@@ -60,6 +60,7 @@ def _schema_before_rows(workshop: Workshop, plan: Plan, facts: Inventory) -> str
         workshop.leave_mirror()
         note = mirror.make_anew(held.session, held.door.dbname, facts.locale, plan.search_path)
         with workshop.on_mirror("definitions") as owner:
+            mirror.take_public(owner)
             roles.make(owner, plan.roles, held.target.owner, held.target.major)
             restore.run_entries(owner, plan.to_make(Section.PRE_DATA, Section.NONE))
             deferring.give_path(owner, plan.routines, plan.search_path)

@@ -176,7 +176,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
             *plan.notes,
             *filter(None, (loaded.locale_note,)),
             *([f"The mirror had been altered: {doubt.rows}; it was put right."] if doubt.rows else []),
-            *loaded.notes,
+            *(note for note in loaded.notes if attempt == 1 or note != updating.UNFINISHED),
             *finished.notes,
             *unanalysed,
             *proof.uncompared,

@@ -8,7 +8,7 @@ leaves is found by the next one, which looks at what is really there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from supaneon_sync.operations import making_way as way
@@ -35,11 +35,12 @@ from supaneon_sync.postgres import (
     mirror,
     quieting,
     roles,
+    statistics,
     ties,
 )
 from supaneon_sync.postgres import keys as key_catalog
 from supaneon_sync.postgres.building import Builders, Builds
-from supaneon_sync.postgres.comparing import Compared, Known
+from supaneon_sync.postgres.comparing import Compared, Fate, Known
 from supaneon_sync.postgres.copying import Load, Reader
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.fingerprint import (
@@ -55,7 +56,7 @@ from supaneon_sync.postgres.session import Session
 
 _STIRRED = 0.05
 """Which part of a table's rows may have come and gone before it is vacuumed and analysed again."""
-_UNFINISHED = "An earlier run did not end; whatever it left on the mirror was put right."
+UNFINISHED = "An earlier run did not end; whatever it left on the mirror was put right."
 
 
 def update(
@@ -75,7 +76,9 @@ def update(
         with workshop.phase("comparison", "Compare every table with the mirror"):
             compared = _compare(workshop, stand, reader)
         work = way.plan_work(stand, compared, mirror.filled(owner, [table for table, _ in plan.rowless]))
-        settled = way.settled(stand, work, compared) if workshop.can_hold(plan.tables) else []
+        overdue = _overdue(owner, compared, baseline)
+        equal = way.settled(stand, work, compared) if workshop.can_hold(plan.tables) else []
+        settled = [table for table in equal if table not in overdue]  # a vacuum waits for whoever holds one
         workshop.hold_still(settled)
         release()
         later = way.make_way(owner, stand, work)
@@ -89,7 +92,7 @@ def update(
     builds.rest()
     told = moving.Telling(source, stand, compared, brought)
     moved = [told.moved(table) for table in plan.tables]
-    stirred = _stirred(plan.tables, moved, baseline)
+    stirred = _stirred(plan.tables, moved, baseline, overdue)
     redefined = stand.change.any or work.change.any or bool(later.checks)
     return Loaded(
         plan=later,
@@ -101,7 +104,7 @@ def update(
         stirred=stirred,
         rests=_rests(workshop, stand, baseline, brought),
         locale_note=baseline.locale_note,
-        notes=_altered(stand) if baseline.finished else (_UNFINISHED,),
+        notes=_altered(stand) if baseline.finished else (UNFINISHED,),
         carried=bool(stand.known.contents),
         schema=None if redefined or _quieted(stand, brought) else source.mirror,
         stale=redefined or work.any or not baseline.finished,
@@ -113,10 +116,28 @@ def _quieted(stand: Stand, brought: Iterable[Relation]) -> bool:
     return any((table.schema, table.name) in stand.acting for table in brought)
 
 
-def _stirred(tables: Sequence[Relation], moved: Sequence[Moved], baseline: Baseline) -> dict[Relation, int]:
+def _overdue(owner: Session, compared: Mapping[Relation, Compared], baseline: Baseline) -> set[Relation]:
+    """Return the tables that a vacuum is due for whatever becomes of them in this run.
+
+    A run that did not end may have left any without one; others have shrunk since rows of them were stirred.
+    """
+    rows = {table: one.copy_rows for table, one in compared.items()}
+    found = set() if baseline.finished else statistics.unready(owner, rows)
+    for table, one in compared.items():
+        then = baseline.contents.get(table.label)
+        if then and one.fate is Fate.UNCHANGED and then.stirred > _STIRRED * rows[table]:
+            found.add(table)
+    return found
+
+
+def _stirred(
+    tables: Sequence[Relation], moved: Sequence[Moved], baseline: Baseline, overdue: Collection[Relation]
+) -> dict[Relation, int]:
     """Return the tables that need no vacuum yet, with the rows that came or went since they had one."""
     found = {}
     for table, one in zip(tables, moved, strict=True):
+        if table in overdue:
+            continue
         then = baseline.contents.get(table.label)
         counts = Counts(0, 0, 0) if one.state == UNCHANGED else one.counts
         if counts is not None:
@@ -134,12 +155,13 @@ def _rests(
     Not of those whose rows were all hashed too long ago, nor of any whose rows were replaced.
     """
     found = {}
-    oldest = workshop.run.clock() - workshop.settings.prove_every
+    now = workshop.run.clock()
+    oldest = now - workshop.settings.prove_every
     for table, then in stand.known.contents.items():
         method = Method(then.method)
         took = brought.get(table)
         kept = Tally.of(Fingerprint(then.rows, then.digest, method)) if took is None else took.took.kept
-        if baseline.mirror and then.place and kept and then.hashed_at > oldest:
+        if baseline.mirror and then.place and kept and oldest < then.hashed_at <= now:
             found[table] = Rest(kept, method, then.place, baseline.mirror, then.hashed_at)
     return found
 
@@ -170,8 +192,9 @@ def _schema_before_rows(
         change=change,
         known=Known(
             keys=key_catalog.read(owner, tables),
-            contents=_followed(source, baseline, plan, tables) if horizon else {},
+            contents=_followed(source, baseline, plan, tables, standing) if horizon else {},
             horizon=horizon,
+            mirror=baseline.mirror,
         ),
         acting=quieting.read(owner),
         ties=ties.read(owner) if change.any else tied,
@@ -179,14 +202,15 @@ def _schema_before_rows(
 
 
 def _followed(
-    source: Source, baseline: Baseline, plan: Plan, tables: Iterable[Relation]
+    source: Source, baseline: Baseline, plan: Plan, tables: Iterable[Relation], standing: Standing
 ) -> dict[Relation, Content]:
     """Return what was proved of the tables whose row versions can be asked.
 
     Only where a value means what its bytes say: what a composite or a regclass shows changes with the
-    catalogs while its rows stay as old as they are. An enum's labels stand in the schema that is compared.
+    catalogs while its rows stay as old as they are; an enum whose definition is on both sides what it was
+    means the same.
     """
-    enums = evolution.enums(plan)
+    enums = evolution.steady_enums(plan, standing, baseline.definitions)
     found = {}
     for table in tables:
         content = baseline.contents.get(table.label)

@@ -129,7 +129,7 @@ class Workshop:
         )
 
     def crew(self, purpose: str, task: Callable[[Sessions, Item], Result]) -> Crew[Item, Result]:
-        """Return workers with a session on the mirror each."""
+        """Return workers with a session on the mirror each, which wait for a table for a minute at most."""
         return Crew(self.settings.jobs, partial(self._single, purpose), task, self.run.stop)
 
     def reader(self, snapshot: Snapshot, seed: Seed) -> Reader:
@@ -166,7 +166,7 @@ class Workshop:
 
     @contextmanager
     def _single(self, purpose: str) -> Iterator[Sessions]:
-        with self.on_mirror(purpose) as opened:
+        with self.on_mirror(purpose, _PATIENCE) as opened:
             yield (opened,)
 
     @contextmanager

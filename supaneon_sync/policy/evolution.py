@@ -237,10 +237,19 @@ def _built_with(routine: Entry, found: Mapping[Identity, Sequence[Entry]]) -> se
 _ENUM = re.compile(r"CREATE TYPE (?P<name>.+) AS ENUM \(\n    (?P<labels>.*)\n\);\n", re.DOTALL)
 
 
-def enums(plan: Plan) -> frozenset[str]:
-    """Return the names of the plan's enums, as the server writes the types of columns."""
-    found = (_ENUM.fullmatch(entry.definition) for entry in plan.kept() if entry.kind == "TYPE")
-    return frozenset(one["name"] for one in found if one)
+def steady_enums(plan: Plan, standing: Standing, known: Mapping[Identity, Definition]) -> frozenset[str]:
+    """Return the enums that are on both sides what they were at the last proof, by their columns' types.
+
+    One that grew may have had a value renamed before: its rows then show another label and are no newer.
+    """
+    here, there = memory.digests(plan.kept()), memory.digests(standing.entries)
+    found = set()
+    for entry in plan.kept():
+        enum = _ENUM.fullmatch(entry.definition) if entry.kind == "TYPE" else None
+        one = entry.identity
+        if enum and known.get(one) == Definition(here[one], there.get(one, "")):
+            found.add(enum["name"])
+    return frozenset(found)
 
 
 def _labels(entry: Entry) -> list[str]:
@@ -250,7 +259,10 @@ def _labels(entry: Entry) -> list[str]:
 
 
 def _grows(old: Entry, new: Entry) -> bool:
-    """Say whether the new type is the old enum with values added, none renamed, removed or moved."""
+    """Say whether the new type's values are the old enum's with some added, none removed or moved.
+
+    Whether one was renamed besides, values cannot tell: rows of the type are compared then.
+    """
     before, rest = _labels(old), iter(_labels(new))
     return bool(before) and all(label in rest for label in before)
 

@@ -67,11 +67,15 @@ WHOLE = Differing(Grid(1), frozenset((0,)))
 
 @dataclass(frozen=True)
 class News:
-    """What has become of a table that held ``then`` at ``horizon``: what ``found`` says."""
+    """What has become of a table that held ``then`` at ``horizon``: what ``found`` says.
+
+    ``mirror`` is the mirror's own horizon of that time (None: not known).
+    """
 
     horizon: Horizon
     then: Content
     found: history.Found
+    mirror: Horizon | None = None
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -119,6 +123,7 @@ class Known:
     keys: Mapping[Relation, Key]
     contents: Mapping[Relation, Content] = field(default_factory=dict)
     horizon: Horizon | None = None
+    mirror: Horizon | None = None
 
 
 def compare(sessions: Pair, load: Load, reader: Reader, known: Known) -> tuple[Compared, ...]:
@@ -170,7 +175,9 @@ class _Look:
             return []
         found = history.news(self._sessions[0], tables, horizon)
         return [
-            self._followed(table, News(horizon, self._known.contents[table], found[table]))
+            self._followed(
+                table, News(horizon, self._known.contents[table], found[table], self._known.mirror)
+            )
             for table in tables
         ]
 

@@ -61,9 +61,10 @@ SELECT (SELECT count(*) FROM wanted WHERE NOT stays), (SELECT count(*) FROM want
        (SELECT count(*) FROM gone WHERE NOT stays)
 """
 _TAKE_FORMER = """
-CREATE TEMP TABLE ours ON COMMIT DROP AS SELECT {aliases}, place, one, two FROM {rows};
+CREATE TEMP TABLE ours ON COMMIT DROP AS SELECT {aliases}, place, rested, one, two FROM {rows};
 DELETE FROM ONLY {table} AS kept USING ours WHERE kept.ctid = ours.place;
-SELECT n.*, f.*, (SELECT count(*) FROM ours o JOIN theirs t ON {same} AND o.one = t.one AND o.two = t.two)
+SELECT n.*, f.*, (SELECT count(*) FROM ours o JOIN theirs t ON {same} AND o.one = t.one AND o.two = t.two),
+       (SELECT coalesce(bool_and(rested), true) FROM ours)
 FROM (SELECT count(*), coalesce(sum(one), 0)::text, coalesce(sum(two), 0)::text FROM theirs) n,
      (SELECT count(*), coalesce(sum(one), 0)::text, coalesce(sum(two), 0)::text FROM ours) f
 """
@@ -75,7 +76,8 @@ CREATE TEMP TABLE gone ON COMMIT DROP AS
 SELECT {aliases} FROM (SELECT {keys} FROM ONLY {table} AS rows WHERE {within}) AS m
 WHERE NOT EXISTS (SELECT FROM staying s WHERE {same});
 CREATE TEMP TABLE removed ON COMMIT DROP AS
-SELECT count(*), coalesce(sum(one), 0)::text AS one, coalesce(sum(two), 0)::text AS two FROM {rows};
+SELECT count(*), coalesce(sum(one), 0)::text AS one, coalesce(sum(two), 0)::text AS two,
+       coalesce(bool_and(rested), true) FROM {rows};
 DELETE FROM ONLY {table} AS kept USING gone WHERE {matched};
 SELECT * FROM removed
 """
@@ -184,17 +186,25 @@ class _Table:
         self._exchange(new)
         self._target.execute(_FIND_BY_KEY)
         former = sql.SQL("EXISTS (SELECT FROM theirs WHERE {})").format(self._key.equal("rows", "theirs"))
-        rows = self._hashed(former, beside=sql.SQL("{}, rows.ctid AS place").format(self._key.named))
+        rows = self._hashed(
+            former, beside=sql.SQL("rows.ctid AS place, {}, {}").format(_rested(news), self._key.named)
+        )
         told = self._target.one(self._format(_TAKE_FORMER, rows=rows))
-        came, went, same = Tally.read(*told[:3]), Tally.read(*told[3:6]), told[6]
+        came, went, (same, rested) = Tally.read(*told[:3]), Tally.read(*told[3:6]), told[6:]
         method = Method(news.then.method)
         rest = Tally.of(news.fingerprint) - went
-        gone = self._gone(news, (rest + came).rows - news.found.rows)
+        gone, gone_rested = self._gone(news, (rest + came).rows - news.found.rows)
         self._fetch(new)
         kept = rest - gone
         counts = Counts(came.rows - went.rows, went.rows - same, gone.rows)
         scans = _FOLLOWED + (_SEARCHED if gone.rows else 0)
-        return Brought(counts, self._volume, (kept + came).fingerprint(method), scans, kept)
+        return Brought(
+            counts,
+            self._volume,
+            (kept + came).fingerprint(method),
+            scans,
+            kept if rested and gone_rested else None,
+        )
 
     def _exchange(self, where: sql.Composable) -> None:
         """Bring keys and hashes of the primary's rows to the mirror."""
@@ -236,10 +246,10 @@ class _Table:
         )
         self._relay(out, _into(self._table))
 
-    def _gone(self, news: News, count: int) -> Tally:
+    def _gone(self, news: News, count: int) -> tuple[Tally, bool]:
         """Delete the rows that the primary does not have any more: so many are known to have gone."""
         if not count:
-            return NOTHING
+            return NOTHING, True
         old = history.written(news.horizon, history.OLD)
         blocks_gone = self._without_some(news, count, old) if count > 0 else None
         if blocks_gone is None:
@@ -252,12 +262,16 @@ class _Table:
         self._relay(out, sql.SQL("COPY pg_temp.staying FROM STDIN{}").format(self._key_format))
         condition = sql.SQL("EXISTS (SELECT FROM gone WHERE {})").format(self._key.equal("rows", "gone"))
         found = self._format(
-            _TAKE_GONE, within=chosen, same=_same(self._key, "m", "s"), rows=self._hashed(condition)
+            _TAKE_GONE,
+            within=chosen,
+            same=_same(self._key, "m", "s"),
+            rows=self._hashed(condition, beside=_rested(news)),
         )
-        removed = Tally.read(*self._target.one(found))
+        *sums, rested = self._target.one(found)
+        removed = Tally.read(*sums)
         if removed.rows != count:
             raise Altered
-        return removed
+        return removed, rested
 
     def _without_some(self, news: News, count: int, old: sql.Composable) -> Differing | None:
         """Return the blocks in which rows are gone; None where the mirror has none at all."""
@@ -280,6 +294,12 @@ class _Table:
         here, there = blocks.both(self._sessions, ask)
         self._volume += here.volume
         return Differing(grid, frozenset(grids.differing(here.blocks, there.blocks)))
+
+
+def _rested(news: News) -> sql.Composable:
+    """Return, as a column, whether nobody has written to a row of the mirror since it was proved."""
+    told = sql.SQL("false") if news.mirror is None else history.written(news.mirror, history.OLD)
+    return sql.SQL("{} AS rested").format(told)
 
 
 def _aliases(key: Key, table: str = "") -> sql.Composed:

@@ -77,6 +77,14 @@ def make_anew(session: Session, database: str, locale: Locale, search_path: str)
     return difference
 
 
+def take_public(session: Session) -> None:
+    """Take from PUBLIC what a new database lets it do in schema public: the primary's may have been remade.
+
+    What PUBLIC holds there on the primary is given with all other grants.
+    """
+    session.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+
+
 def use_path(session: Session, database: str, search_path: str) -> None:
     """Store the search_path that sessions on the database begin with; it is as the server stores it."""
     words = sql.SQL(

@@ -19,6 +19,7 @@ PINNED: tuple[tuple[str, str], ...] = (
     ("constraint_exclusion", "off"),
     ("synchronize_seqscans", "off"),
     ("jit", "off"),
+    ("quote_all_identifiers", "off"),
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),

@@ -6,7 +6,7 @@ visible needs a vacuum that comes when nobody has a snapshot from before the row
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg2 import sql
 
@@ -21,6 +21,13 @@ WHERE c.relkind = 'r' AND (
   c.relhassubclass OR EXISTS (SELECT FROM pg_statistic_ext s WHERE s.stxrelid = c.oid)
   OR c.relhasindex AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indexprs IS NOT NULL))
 """
+
+_COUNTED = """
+SELECT n.nspname, c.relname, c.reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r'
+"""
+_OFF = 0.05
+"""How far the server's count of a table's rows may be off, as a part of them."""
 
 
 def analyse(session: Session, tables: Sequence[Relation], search_path: str) -> bool:
@@ -47,6 +54,16 @@ def lacking(session: Session, tables: Iterable[Relation]) -> set[Relation]:
     """
     found = {(schema, name) for schema, name in session.query(_LACKING)}
     return {table for table in tables if (table.schema, table.name) in found}
+
+
+def unready(session: Session, rows: Mapping[Relation, int]) -> set[Relation]:
+    """Return the tables of which the server knows other numbers of rows than these, or none at all."""
+    known = {(schema, name): count for schema, name, count in session.query(_COUNTED)}
+    return {
+        table
+        for table, count in rows.items()
+        if abs(known.get((table.schema, table.name), -1) - count) > _OFF * count
+    }
 
 
 def vacuum(session: Session, tables: Sequence[Relation]) -> None:

@@ -79,7 +79,7 @@ def table(lines: Iterable[Line]) -> Table:
     rows = [(one.surface, one.status.value, _shown(one)) for one in listed if one.status is not Status.NONE]
     none = [one.surface for one in listed if one.status is Status.NONE]
     if none:
-        rows.append((", ".join(none), Status.NONE.value, ""))
+        rows.append((f"{len(none)} more", Status.NONE.value, ", ".join(none)))
     return Table(
         "What this backup holds, and what it does not", ("surface", "status", "details"), tuple(rows)
     )

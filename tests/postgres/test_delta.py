@@ -85,7 +85,7 @@ class Two:
                 then = self.then
                 method = then.method.value
                 contents = {table: Content(then.rows, then.digest, method, table.file, "", "", NOW)}
-            known = Known(keys.read(target, [table]), contents, self.horizon)
+            known = Known(keys.read(target, [table]), contents, self.horizon, self.here.horizon)
             (one,) = comparing.compare((source, target), (table,), reader, known)
             took = None
             if one.fate is Fate.DELTA:
