@@ -79,7 +79,7 @@ def measure(order: dict[str, Any]) -> dict[str, Any]:
         return Conninfo("127.0.0.1", port, "bench", order["user"], Secret(order["password"]), options)
 
     settings = Settings(jobs=order["jobs"])
-    if order["again"]:
+    if order.get("again"):
         settings = replace(settings, prove_every=timedelta(0))
     stand = Stand(settings)
     client = Clients(order["major"], str(order["major"]), Path(order["clients"]))
