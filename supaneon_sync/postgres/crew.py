@@ -131,12 +131,12 @@ class Crew(Generic[Item, Result]):
                         return
                 except SupaneonError as error:
                     tries += 1
-                    if item is not None and tries == 1 and crowded(error):
-                        self._step_aside(item, error)
+                    if item is not None and tries == 1 and crowded(error) and self._step_aside(item, error):
                         return
                     if not self._worth_another_try(error, item, tries):
                         raise
-                    self.told(f"{error.message} Trying this piece again with a new connection.")
+                    if not crowded(error):
+                        self.told(f"{error.message} Trying this piece again with a new connection.")
                     self._stop.wait(_PAUSE * 2 ** (tries - 1))
         except BaseException as error:  # noqa: BLE001 -- raised again by the one who waits
             with self._changed:
@@ -146,6 +146,8 @@ class Crew(Generic[Item, Result]):
 
     def _worth_another_try(self, error: SupaneonError, item: Item | None, tries: int) -> bool:
         ended = self._failure is not None or self._stop.requested()
+        if crowded(error):
+            return item is not None and not ended and tries < TRIES
         again = lost(error) or (tries > 1 and "connection" in error.message)
         return item is not None and self._again is not None and not ended and again and tries < TRIES
 
@@ -167,15 +169,17 @@ class Crew(Generic[Item, Result]):
             self._open = {session for session in self._open if not session.connection.closed}
             self._open.update(sessions)
 
-    def _step_aside(self, item: Item, error: SupaneonError) -> None:
+    def _step_aside(self, item: Item, error: SupaneonError) -> bool:
+        """Leave the item to the others; False where there are none: a server may refuse all at once."""
         with self._changed:
+            if self._workers == 1:
+                return False
             self._todo.insert(0, item)
             self._busy -= 1
             self._workers -= 1
-            if not self._workers:
-                self._failure = self._failure or error
             self._changed.notify_all()
         self.told(f"{error.message} Going on with fewer workers.")
+        return True
 
     def _cancel(self) -> None:
         with self._changed:

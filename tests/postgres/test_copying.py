@@ -383,6 +383,24 @@ def test_a_server_with_fewer_connections_than_workers_is_served_by_fewer(two: Tw
     assert all("Going on with fewer workers" in text for text in told)
 
 
+def test_where_every_worker_was_refused_the_last_one_asks_again(two: Two) -> None:
+    two.target.execute("DROP ROLE IF EXISTS scarce; CREATE ROLE scarce LOGIN CONNECTION LIMIT 1")
+    other = connect(door(two.target, "scarce"), Side.NEON, purpose="another program's")
+
+    @contextmanager
+    def opening() -> Iterator[Sessions]:
+        with connect(door(two.target, "scarce"), Side.NEON, purpose="rows") as one:
+            yield (one,)
+
+    crew: Crew[int, int] = Crew(
+        2, opening, lambda sessions, item: sessions[0].value("SELECT %s", (item,)), Stop()
+    )
+    leaving = threading.Timer(0.5, other.close)
+    leaving.start()
+    assert crew.work([1, 2]) == {1: 1, 2: 2}
+    leaving.join()
+
+
 def test_a_snapshot_whose_holder_is_gone_is_lost_and_not_tried_again(two: Two) -> None:
     two.both("CREATE TABLE public.t (id int)")
     two.source.execute("INSERT INTO public.t VALUES (1)")
