@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from supaneon_sync import registry
 from supaneon_sync.report.outcome import Outcome
@@ -53,14 +53,15 @@ def perform(
     progress: Watching | None = None,
     stop: Stop | None = None,
     environment: Mapping[str, str] | None = None,
+    ahead: timedelta = timedelta(0),
     **flags: object,
 ) -> Outcome:
-    """Run a verb in this process against the sandbox and return its outcome."""
+    """Run a verb in this process against the sandbox, its clock so far ahead, and return its outcome."""
     variables = sandbox.environment | dict(environment or {})
     given = {name.replace("_", "-"): value for name, value in flags.items()}
     loaded = load([operation], flags=given, environment=variables, file={})
     run = Run(
-        clock=lambda: datetime.now(UTC),
+        clock=lambda: datetime.now(UTC) + ahead,
         monotonic=time.monotonic,
         token=secrets.token_bytes,
         progress=progress or Watching(),

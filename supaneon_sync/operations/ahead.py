@@ -16,7 +16,7 @@ from datetime import timedelta
 from supaneon_sync.errors import SupaneonError
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy.facts import Relation
-from supaneon_sync.postgres.copying import Load, Reader, loads
+from supaneon_sync.postgres.copying import SMALL, Load, Reader, loads
 from supaneon_sync.postgres.fingerprint import (
     Fingerprint,
     Method,
@@ -27,8 +27,6 @@ from supaneon_sync.postgres.fingerprint import (
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import reading
 
-_SMALL = 512
-"""Pages of 8 KiB that a table may have here."""
 _LOCK_WAIT = timedelta(seconds=1)
 
 
@@ -39,7 +37,7 @@ def fingerprinting(workshop: Workshop, tables: Sequence[Relation], reader: Reade
     Whatever stands in the way ends this and nothing else: what is not taken here is taken with the rows,
     where every error is told.
     """
-    small = [table for table in tables if table.pages <= _SMALL and _is_plain(table)]
+    small = [table for table in tables if table.pages <= SMALL and _is_plain(table)]
     worker = _Ahead(workshop, loads(small), reader)
     worker.start()
     try:

@@ -84,18 +84,25 @@ def vacuum(workshop: Workshop, loaded: Loaded, analysed: Set[Relation]) -> list[
     def task(sessions: Sessions, tables: Load) -> tuple[Relation, ...]:
         statistics.vacuum(sessions[0], [table for table in tables if table in whole])
         others = [table for table in tables if table not in whole]
-        return restore.vacuum(sessions[0], others, loaded.plan.search_path) if others else ()
+        return statistics.renew(sessions[0], others, loaded.plan.search_path)
 
     views = loaded.plan.materialized_views if loaded.stale else ()
     with workshop.phase("vacuum", "Vacuum and analyse the copy"):
-        with workshop.on_mirror("vacuum") as reader:
-            whole = analysed - statistics.lacking(reader, analysed)
+        whole = _whole(workshop, analysed)
         failed = workshop.crew("vacuum", task).work(loads([*loaded.touched, *views]))
     return [
         f"{table.label} is complete but has no statistics: ANALYZE fails on its rows, as on the primary."
         for tables in failed.values()
         for table in tables
     ]
+
+
+def _whole(workshop: Workshop, analysed: Set[Relation]) -> Set[Relation]:
+    """Return the tables whose statistics were taken and lack nothing."""
+    if not analysed:
+        return analysed
+    with workshop.on_mirror("vacuum") as reader:
+        return analysed - statistics.lacking(reader, analysed)
 
 
 def remarks(workshop: Workshop, facts: Inventory) -> list[str]:

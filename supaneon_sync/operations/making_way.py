@@ -23,7 +23,7 @@ from supaneon_sync.postgres import (
     ties,
 )
 from supaneon_sync.postgres.comparing import Compared, Fate, Known
-from supaneon_sync.postgres.failures import lost
+from supaneon_sync.postgres.failures import refused
 from supaneon_sync.postgres.session import Session
 
 _BULK = 2048
@@ -47,7 +47,7 @@ def refusals_are_reasons() -> Iterator[None]:
     try:
         yield
     except NeonError as error:
-        if "sqlstate" not in error.evidence or lost(error):
+        if not refused(error):
             raise
         raise CannotUpdate(error.message) from None
 

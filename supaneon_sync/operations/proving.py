@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -141,22 +141,21 @@ def _tables(
     rests = {table: rest for table, rest in claim.rests.items() if here.bears(table, rest)}
     told = workshop.counter(len(asked))
 
-    def task(sessions: Sessions, load: Load) -> dict[Relation, tuple[Fingerprint, bool]]:
-        quiet = [(table, rests[table]) for table in load if table in rests]
-        rested = dict(zip(quiet, resting.fingerprints(sessions[0], quiet, claim.seed), strict=True))
-        found = {table: (given, True) for (table, _), given in rested.items() if given is not None}
-        others = [(table, wanted[table].source.method) for table in load if table not in found]
+    def task(sessions: Sessions, load: Load) -> tuple[Set[Relation], dict[Relation, Fingerprint]]:
+        quiet = {table: rests[table] for table in load if table in rests}
+        rested = resting.fingerprints(sessions[0], quiet, claim.seed)
+        others = [(table, wanted[table].source.method) for table in load if table not in rested]
         whole = fingerprints(sessions[0], others, claim.seed)
-        return found | {table: (given, False) for (table, _), given in zip(others, whole, strict=True)}
+        return rested.keys(), rested | dict(zip((table for table, _ in others), whole, strict=True))
 
     def done(load: Load, _: object) -> None:
         for table in load:
             told(table.label, 0)
 
-    results = workshop.crew("proof", task).work(loads(asked), done)
-    proved = {table: given for found in results.values() for table, given in found.items()}
-    found = {one: one.source if one.table in claim.settled else proved[one.table][0] for one in claim.tables}
-    return found, {table: rests[table] for table, (_, rested) in proved.items() if rested}
+    results = workshop.crew("proof", task).work(loads(asked), done).values()
+    proved = {table: given for _, found in results for table, given in found.items()}
+    found = {one: one.source if one.table in claim.settled else proved[one.table] for one in claim.tables}
+    return found, {table: rests[table] for rested, _ in results for table in rested}
 
 
 def _recomputed(

@@ -19,16 +19,13 @@ from supaneon_sync.policy.baseline import Baseline
 from supaneon_sync.policy.facts import Inventory, Relation
 from supaneon_sync.policy.moved import Moved, Strategy
 from supaneon_sync.policy.plan import Plan
-from supaneon_sync.postgres import (
-    peeking,
-    sequences,
-)
+from supaneon_sync.postgres import peeking, sequences
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.building import Builders
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.copying import CopiedTable
 from supaneon_sync.postgres.delta import Altered
-from supaneon_sync.postgres.failures import lost
+from supaneon_sync.postgres.failures import refused
 from supaneon_sync.postgres.fingerprint import Seed
 from supaneon_sync.postgres.large_objects import LargeObject
 from supaneon_sync.postgres.peeking import Names
@@ -202,7 +199,7 @@ def _or_anew(way: Strategy) -> Iterator[None]:
     try:
         yield
     except NeonError as error:
-        if way.used == strategy.REBUILD or "sqlstate" not in error.evidence or lost(error):
+        if way.used == strategy.REBUILD or not refused(error):
             raise
         raise _Astray(error.message) from None
 

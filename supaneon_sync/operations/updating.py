@@ -44,12 +44,11 @@ from supaneon_sync.postgres.comparing import Compared, Fate, Known
 from supaneon_sync.postgres.copying import Load, Reader
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.fingerprint import (
-    Fingerprint,
-    Method,
     Tally,
     generated_columns,
     is_portable,
     method_for,
+    remembered,
 )
 from supaneon_sync.postgres.resting import Rest
 from supaneon_sync.postgres.session import Session
@@ -158,11 +157,10 @@ def _rests(
     now = workshop.run.clock()
     oldest = now - workshop.settings.prove_every
     for table, then in stand.known.contents.items():
-        method = Method(then.method)
-        took = brought.get(table)
-        kept = Tally.of(Fingerprint(then.rows, then.digest, method)) if took is None else took.took.kept
+        took, proved = brought.get(table), remembered(then)
+        kept = Tally.of(proved) if took is None else took.took.kept
         if baseline.mirror and then.place and kept and oldest < then.hashed_at <= now:
-            found[table] = Rest(kept, method, then.place, baseline.mirror, then.hashed_at)
+            found[table] = Rest(kept, proved.method, then.place, baseline.mirror, then.hashed_at)
     return found
 
 

@@ -15,14 +15,13 @@ from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import statistics
+from supaneon_sync.postgres.copying import SMALL
 from supaneon_sync.postgres.crew import Crew, Sessions, tolerated
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.violations import VIOLATIONS, Violation, naming
 
 _KINDS = ("INDEX", "CONSTRAINT")
 _TABLES = ("TABLE", "MATERIALIZED VIEW")
-_SMALL = 512
-"""Pages of 8 KiB up to which all of a table's indexes are built by one worker."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ class Builds:
 
     def arrived(self, tables: Sequence[Relation]) -> None:
         """Have the tables' indexes built. Raises what ended the builders, if anything did."""
-        small = [table for table in tables if table.pages <= _SMALL]
+        small = [table for table in tables if table.pages <= SMALL]
         parts = [self._waiting.pop(table.oid, Build(())) for table in small]
         self._add(Build(tuple(entry for part in parts for entry in _flat(part))), small)
         for table in tables:

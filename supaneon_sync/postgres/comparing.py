@@ -33,6 +33,7 @@ from supaneon_sync.postgres.fingerprint import (
     generated_columns,
     hashed_rows,
     method_for,
+    remembered,
 )
 from supaneon_sync.postgres.keys import EVERYWHERE, Key, block, within
 from supaneon_sync.postgres.session import Session
@@ -78,17 +79,11 @@ class News:
     mirror: Horizon | None = None
 
     @property
-    def fingerprint(self) -> Fingerprint:
-        """What the table held then."""
-        return Fingerprint(self.then.rows, self.then.digest, Method(self.then.method))
-
-    @property
     def condition(self) -> sql.Composable:
         """The condition that a row of the primary is new."""
-        conditions: list[sql.Composable] = [history.written(self.horizon, history.NEW)]
-        if self.found.new:
-            conditions.append(history.between(self.found))
-        return sql.SQL(" AND ").join(conditions)
+        if not self.found.new:
+            return sql.SQL("false")
+        return history.between(self.found) + sql.SQL(" AND ") + history.written(self.horizon, history.NEW)
 
 
 @dataclass(frozen=True)
@@ -183,7 +178,7 @@ class _Look:
 
     def _followed(self, table: Relation, news: News) -> Compared:
         then, rows, new = news.then, news.found.rows, news.found.new
-        one = Compared(table, Fate.UNCHANGED, news.fingerprint, then.rows, proved=False)
+        one = Compared(table, Fate.UNCHANGED, remembered(then), then.rows, proved=False)
         if not new and rows == then.rows:
             return one
         one = replace(one, source=None, where=news)

@@ -44,8 +44,8 @@ _PIPE = 1024 * 1024
 _CHUNK = 256 * 1024
 _LARGE = 1024 * 1024
 """Bytes from which on a table is loaded frozen, which costs a TRUNCATE and saves its first vacuum."""
-_LOAD_PAGES, _LOAD_TABLES = 512, 32
-"""What one load may hold (pages of 8 KiB): small enough that no lock is held for long."""
+SMALL, _LOAD_TABLES = 512, 32
+"""Pages of 8 KiB, and tables, that one load may hold: small enough that no lock is held for long."""
 _LIMITS = ("memory alloc", "enlarge string buffer", "string buffer exceeds")
 _TOO_LARGE = (
     "A row of this table is larger than PostgreSQL can send in one piece: 1 GiB, and as text a bytea"
@@ -96,7 +96,7 @@ def loads(tables: Sequence[Relation]) -> list[Load]:
     pages = 0
     for table in sorted(tables, key=lambda one: -one.pages):
         size = max(table.pages, 1)
-        if load and (pages + size > _LOAD_PAGES or len(load) == _LOAD_TABLES):
+        if load and (pages + size > SMALL or len(load) == _LOAD_TABLES):
             found.append(tuple(load))
             load, pages = [], 0
         load.append(table)

@@ -146,10 +146,10 @@ class Crew(Generic[Item, Result]):
 
     def _worth_another_try(self, error: SupaneonError, item: Item | None, tries: int) -> bool:
         ended = self._failure is not None or self._stop.requested()
-        if crowded(error):
-            return item is not None and not ended and tries < TRIES
-        again = lost(error) or (tries > 1 and "connection" in error.message)
-        return item is not None and self._again is not None and not ended and again and tries < TRIES
+        if item is None or ended or tries >= TRIES:
+            return False
+        broken = lost(error) or (tries > 1 and "connection" in error.message)
+        return crowded(error) or (self._again is not None and broken)
 
     def _take(self) -> Item | None:
         """Return the next item; None when there is none and none can come any more."""

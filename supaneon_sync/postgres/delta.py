@@ -31,6 +31,7 @@ from supaneon_sync.postgres.fingerprint import (
     fingerprint,
     hashed_rows,
     method_for,
+    remembered,
     written_columns,
 )
 from supaneon_sync.postgres.keys import EVERYWHERE, Key, block, within
@@ -191,8 +192,8 @@ class _Table:
         )
         told = self._target.one(self._format(_TAKE_FORMER, rows=rows))
         came, went, (same, rested) = Tally.read(*told[:3]), Tally.read(*told[3:6]), told[6:]
-        method = Method(news.then.method)
-        rest = Tally.of(news.fingerprint) - went
+        then = remembered(news.then)
+        rest = Tally.of(then) - went
         gone, gone_rested = self._gone(news, (rest + came).rows - news.found.rows)
         self._fetch(new)
         kept = rest - gone
@@ -201,7 +202,7 @@ class _Table:
         return Brought(
             counts,
             self._volume,
-            (kept + came).fingerprint(method),
+            (kept + came).fingerprint(then.method),
             scans,
             kept if rested and gone_rested else None,
         )

@@ -72,6 +72,11 @@ def lost(error: BaseException) -> bool:
     return error.evidence.get("connection") == "lost" or error.evidence.get("sqlstate") in _GONE
 
 
+def refused(error: SupaneonError) -> bool:
+    """Say whether the server refused a statement on a session that is still there."""
+    return "sqlstate" in error.evidence and not lost(error)
+
+
 def crowded(error: BaseException) -> bool:
     """Say whether a session could not be opened because all connections that may be had are in use."""
     return isinstance(error, SupaneonError) and _NO_ROOM in error.message

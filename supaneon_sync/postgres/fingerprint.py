@@ -23,12 +23,11 @@ from enum import StrEnum
 
 from psycopg2 import sql
 
+from supaneon_sync.policy.baseline import Content
 from supaneon_sync.policy.facts import Column, Relation
 from supaneon_sync.postgres.session import Session
 
 _WORD = 2**64
-_TOGETHER = 50
-"""How many tables one statement fingerprints."""
 
 
 class Method(StrEnum):
@@ -59,6 +58,11 @@ class Fingerprint:
     rows: int
     digest: str
     method: Method = Method.SERVER
+
+
+def remembered(content: Content) -> Fingerprint:
+    """Return the fingerprint of what is remembered of a table."""
+    return Fingerprint(content.rows, content.digest, Method(content.method))
 
 
 class StreamDigest:
@@ -260,23 +264,17 @@ def fingerprints(
     session: Session, wanted: Sequence[tuple[Relation, Method]], seed: Seed
 ) -> tuple[Fingerprint, ...]:
     """Return the fingerprints of several tables, in the order given, in one round trip where it can be."""
-    found: dict[int, Fingerprint] = {}
-    asked: list[int] = []
-    for position, (table, method) in enumerate(wanted):
-        if method is Method.STREAM:
-            digest = StreamDigest(seed)
-            session.copy_out(copy_out(table), digest)
-            found[position] = digest.fingerprint()
-        else:
-            asked.append(position)
-    for start in range(0, len(asked), _TOGETHER):
-        part = asked[start : start + _TOGETHER]
-        union = sql.SQL(" UNION ALL ").join(
-            sql.SQL("SELECT {}, f.* FROM ({}) AS f").format(
-                sql.Literal(position), statement(wanted[position][0], seed, wanted[position][1])
-            )
-            for position in part
-        )
-        for position, rows, first, second in session.query(union):
-            found[position] = Tally.read(rows, first, second).fingerprint(wanted[position][1])
-    return tuple(found[position] for position in range(len(wanted)))
+    asked = [(table, method) for table, method in wanted if method is not Method.STREAM]
+    rows = iter(session.ones([statement(table, seed, method) for table, method in asked]))
+    return tuple(
+        _digested(session, table, seed)
+        if method is Method.STREAM
+        else Tally.read(*next(rows)).fingerprint(method)
+        for table, method in wanted
+    )
+
+
+def _digested(session: Session, table: Relation, seed: Seed) -> Fingerprint:
+    digest = StreamDigest(seed)
+    session.copy_out(copy_out(table), digest)
+    return digest.fingerprint()

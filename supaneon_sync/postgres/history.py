@@ -44,7 +44,6 @@ _COUNTABLE = 2**30
 """How many transactions apart two snapshots may be: numbers come round, and are compared by half."""
 _PAGE, _HEADERS = 8192, (24, 40)
 """Bytes of a page of WAL, and of its header: of any page, and of a segment's first."""
-_TOGETHER = 50
 NEW, OLD = "<=", ">"
 
 
@@ -126,24 +125,15 @@ def between(found: Found) -> sql.Composable:
 
 
 _NEWS = """
-SELECT {number}, count(*), count(t.place), coalesce(min(t.place)::text, ''), coalesce(max(t.place)::text, '')
+SELECT count(*), count(t.place), coalesce(min(t.place)::text, ''), coalesce(max(t.place)::text, '')
 FROM (SELECT CASE WHEN {new} THEN rows.ctid END AS place FROM ONLY {table} AS rows OFFSET 0) AS t
 """
 
 
 def news(session: Session, tables: Sequence[Relation], horizon: Horizon) -> dict[Relation, Found]:
     """Return of each table how many rows it has, how many are new since the horizon, and where they lie."""
-    found: dict[Relation, Found] = {}
-    for start in range(0, len(tables), _TOGETHER):
-        part = tables[start : start + _TOGETHER]
-        union = sql.SQL(" UNION ALL ").join(
-            sql.SQL(_NEWS).format(
-                number=sql.Literal(number),
-                new=written(horizon, NEW),
-                table=sql.Identifier(table.schema, table.name),
-            )
-            for number, table in enumerate(part)
-        )
-        for number, *told in session.query(union):
-            found[part[number]] = Found(*told)
-    return found
+    asked = [
+        sql.SQL(_NEWS).format(new=written(horizon, NEW), table=sql.Identifier(table.schema, table.name))
+        for table in tables
+    ]
+    return {table: Found(*row) for table, row in zip(tables, session.ones(asked), strict=True)}

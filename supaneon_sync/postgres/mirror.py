@@ -29,8 +29,6 @@ SELECT (SELECT json_object_agg(extname, extversion) FROM pg_extension),
        coalesce(pg_database_collation_actual_version(oid), '')
 FROM pg_database WHERE datname = current_database()
 """
-_TOGETHER = 200
-"""Tables that are asked after in one statement."""
 _NOT_OFFERED = ("22023", "42704", "42809", "0A000", "42602")
 
 
@@ -95,17 +93,11 @@ def use_path(session: Session, database: str, search_path: str) -> None:
 
 def filled(session: Session, tables: Sequence[Relation]) -> list[Relation]:
     """Return those of the tables that have a row of their own."""
-    found: list[Relation] = []
-    for start in range(0, len(tables), _TOGETHER):
-        part = tables[start : start + _TOGETHER]
-        asked = sql.SQL(" UNION ALL ").join(
-            sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM ONLY {})").format(
-                sql.Literal(position), sql.Identifier(table.schema, table.name)
-            )
-            for position, table in enumerate(part)
-        )
-        found += [part[position] for (position,) in session.query(sql.SQL("{} ORDER BY 1").format(asked))]
-    return found
+    asked = [
+        sql.SQL("SELECT EXISTS (SELECT FROM ONLY {})").format(sql.Identifier(table.schema, table.name))
+        for table in tables
+    ]
+    return [table for table, (some,) in zip(tables, session.ones(asked), strict=True) if some]
 
 
 def _drop(session: Session, name: sql.Identifier) -> None:

@@ -10,11 +10,9 @@ hashed again after a while (``prove-every``), and in every drill.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-
-from psycopg2 import sql
 
 from supaneon_sync.policy.baseline import Horizon
 from supaneon_sync.policy.facts import Relation
@@ -73,22 +71,15 @@ def here(session: Session) -> Here:
     return Here(Horizon(run, oldest), following, places)
 
 
-def fingerprints(
-    session: Session, wanted: Sequence[tuple[Relation, Rest]], seed: Seed
-) -> tuple[Fingerprint | None, ...]:
-    """Return the fingerprints of tables that rest, in one round trip; None where rows have gone untold."""
-    if not wanted:
-        return ()
-    union = sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT {}, f.* FROM ({}) AS f").format(
-            sql.Literal(position),
-            statement_of_some(table, seed, history.written(rest.horizon, history.NEW), rest.method),
-        )
-        for position, (table, rest) in enumerate(wanted)
-    )
-    found: dict[int, Fingerprint] = {}
-    for position, rows, *sums in session.query(union):
-        rest, new = wanted[position][1], Tally.read(*sums)
+def fingerprints(session: Session, rests: Mapping[Relation, Rest], seed: Seed) -> dict[Relation, Fingerprint]:
+    """Return the fingerprints of tables that rest, without those of which rows have gone untold."""
+    asked = [
+        statement_of_some(table, seed, history.written(rest.horizon, history.NEW), rest.method)
+        for table, rest in rests.items()
+    ]
+    found = {}
+    for (table, rest), (rows, *sums) in zip(rests.items(), session.ones(asked), strict=True):
+        new = Tally.read(*sums)
         if rows - new.rows == rest.kept.rows:
-            found[position] = (rest.kept + new).fingerprint(rest.method)
-    return tuple(found.get(position) for position in range(len(wanted)))
+            found[table] = (rest.kept + new).fingerprint(rest.method)
+    return found

@@ -15,7 +15,7 @@ from psycopg2 import sql
 from supaneon_sync.errors import NeonError, SupaneonError
 from supaneon_sync.policy import compare
 from supaneon_sync.policy.entries import Entry, Section
-from supaneon_sync.policy.facts import Check, Grant, Relation
+from supaneon_sync.policy.facts import Check, Grant
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.policy.portability import APPLICATION_PATH
 from supaneon_sync.postgres import building, deferring, foreign_keys, inventory
@@ -190,24 +190,3 @@ def refresh(session: Session, plan: Plan) -> tuple[Violation, ...]:
                 Violation(entries[view.oid], "left unfilled: its query fails on the primary's rows")
             )
     return tuple(failed)
-
-
-def vacuum(session: Session, tables: Sequence[Relation], search_path: str) -> tuple[Relation, ...]:
-    """Leave the tables as a busy server would want them: statistics taken, pages marked visible.
-
-    Statistics on expressions run the application's functions, which may rely on its search_path. Returns
-    the tables that the server cannot analyse: an expression fails on a row, or a range reaches beyond what
-    a float holds (`range_typanalyze`). They are vacuumed all the same.
-    """
-    session.query("SELECT set_config('search_path', %s, false)", (search_path,))
-    named = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
-    try:
-        session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(named))
-    except NeonError as error:
-        if not deferring.failed_by_itself(error):
-            raise
-        if len(tables) > 1:
-            return tuple(one for table in tables for one in vacuum(session, (table,), search_path))
-        session.execute(sql.SQL("VACUUM {}").format(named))
-        return tuple(tables)
-    return ()

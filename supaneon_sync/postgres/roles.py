@@ -10,7 +10,7 @@ from supaneon_sync.errors import NeonError
 from supaneon_sync.policy.facts import StoredSetting
 from supaneon_sync.policy.plan import NewRole
 from supaneon_sync.postgres.crew import tolerated
-from supaneon_sync.postgres.failures import lost
+from supaneon_sync.postgres.failures import refused
 from supaneon_sync.postgres.session import Session
 
 _ROLES = """
@@ -102,7 +102,7 @@ def store_settings(session: Session, database: str, settings: Iterable[StoredSet
     try:
         session.execute(sql.SQL("; ").join(alone for _, alone in statements))
     except NeonError as error:
-        if "sqlstate" not in error.evidence or lost(error):
+        if not refused(error):
             raise
     else:
         return ()

@@ -32,6 +32,8 @@ class Writer(Protocol):
 
 Statement = str | sql.Composable
 Parameters = Sequence[object] | Mapping[str, object] | None
+_TOGETHER = 50
+"""How many queries of one row go in a round trip."""
 
 
 class Session:
@@ -68,6 +70,18 @@ class Session:
     def value(self, statement: Statement, parameters: Parameters = None) -> Any:
         """Run one statement that gives one row, and return its first column."""
         return self.one(statement, parameters)[0]
+
+    def ones(self, statements: Sequence[sql.Composable]) -> list[tuple[Any, ...]]:
+        """Run queries of one row each, of the same columns, many a round trip; return the rows in order."""
+        found: dict[int, tuple[Any, ...]] = {}
+        numbered = [
+            sql.SQL("SELECT {}, q.* FROM ({}) AS q").format(sql.Literal(number), statement)
+            for number, statement in enumerate(statements)
+        ]
+        for start in range(0, len(numbered), _TOGETHER):
+            union = sql.SQL(" UNION ALL ").join(numbered[start : start + _TOGETHER])
+            found |= {number: tuple(row) for number, *row in self.query(union)}
+        return [found[number] for number in range(len(numbered))]
 
     def execute(self, statement: Statement, parameters: Parameters = None) -> None:
         """Run statements whose rows nobody wants, in one round trip."""

@@ -36,9 +36,8 @@ def analyse(session: Session, tables: Sequence[Relation], search_path: str) -> b
     Statistics on expressions run the application's functions, which may rely on its search_path.
     """
     path = sql.SQL("SELECT set_config('search_path', {}, true); ").format(sql.Literal(search_path))
-    names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
     try:
-        session.execute(path + sql.SQL("ANALYZE ") + names)
+        session.execute(path + sql.SQL("ANALYZE ") + _names(tables))
     except NeonError as error:
         if not deferring.failed_by_itself(error):
             raise
@@ -69,5 +68,30 @@ def unready(session: Session, rows: Mapping[Relation, int]) -> set[Relation]:
 def vacuum(session: Session, tables: Sequence[Relation]) -> None:
     """Have the tables' pages marked visible, and those of what they keep out of line."""
     if tables:
-        names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
-        session.execute(sql.SQL("VACUUM {}").format(names))
+        session.execute(sql.SQL("VACUUM {}").format(_names(tables)))
+
+
+def renew(session: Session, tables: Sequence[Relation], search_path: str) -> tuple[Relation, ...]:
+    """Leave the tables as a busy server would want them: statistics taken, pages marked visible.
+
+    Statistics on expressions run the application's functions, which may rely on its search_path. Returns
+    the tables that the server cannot analyse: an expression fails on a row, or a range reaches beyond what
+    a float holds (`range_typanalyze`). They are vacuumed all the same.
+    """
+    if not tables:
+        return ()
+    session.query("SELECT set_config('search_path', %s, false)", (search_path,))
+    try:
+        session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(_names(tables)))
+    except NeonError as error:
+        if not deferring.failed_by_itself(error):
+            raise
+        if len(tables) > 1:
+            return tuple(one for table in tables for one in renew(session, (table,), search_path))
+        vacuum(session, tables)
+        return tuple(tables)
+    return ()
+
+
+def _names(tables: Sequence[Relation]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)

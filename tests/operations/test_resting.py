@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,13 +9,10 @@ from typing import Any
 
 import pytest
 
-from supaneon_sync import registry
 from supaneon_sync.errors import SupaneonError
 from supaneon_sync.policy import names
 from supaneon_sync.report.outcome import Outcome
-from supaneon_sync.run import Run, Stop
 from supaneon_sync.sandbox.testing import Sandbox
-from supaneon_sync.settings import load
 from tests.operations.nights.town import Town, in_memory
 from tests.operations.test_moved import hashed
 from tests.tool import Watching, at, perform
@@ -120,17 +115,8 @@ def test_a_value_of_an_enum_that_was_renamed_on_the_mirror_is_put_right(sides: S
 
 
 def test_a_proof_that_is_dated_in_the_future_is_none_to_rest_on(sides: Sides) -> None:
-    loaded = load(["backup"], flags={}, environment=sides.town.sandbox.environment, file={})
-    ahead = Run(
-        clock=lambda: datetime.now(UTC) + timedelta(days=300),
-        monotonic=time.monotonic,
-        token=secrets.token_bytes,
-        progress=Watching(),
-        stop=Stop(),
-    )
-    verb = next(verb for verb in registry.available() if verb.operation == "backup")
     with pytest.raises(SupaneonError):  # no branch may expire so late: the mirror remembers the run, though
-        verb.load()(loaded.settings, ahead)
+        perform(sides.town.sandbox, "backup", ahead=timedelta(days=300))
     outcome = sides.backup()
     assert dict(outcome.facts)["Rows hashed on the mirror"] == "all"
     assert max(hashed(outcome).values()) < (datetime.now(UTC) + timedelta(hours=1)).isoformat()

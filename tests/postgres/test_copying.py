@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -364,14 +364,21 @@ def test_a_server_that_dies_in_mid_copy_ends_the_run_with_an_error_of_its_side(t
     assert two.target.execute("SELECT count(*) FROM public.t") == [(0,)]
 
 
-def test_a_server_with_fewer_connections_than_workers_is_served_by_fewer(two: Two) -> None:
-    two.both("CREATE TABLE public.a (id int); CREATE TABLE public.b (id int); CREATE TABLE public.c (id int)")
+def scarce(two: Two) -> Callable[[], AbstractContextManager[Sessions]]:
+    """How a worker opens a session on the mirror as a role that may have one connection."""
     two.target.execute("DROP ROLE IF EXISTS scarce; CREATE ROLE scarce LOGIN CONNECTION LIMIT 1")
 
     @contextmanager
     def opening() -> Iterator[Sessions]:
         with connect(door(two.target, "scarce"), Side.NEON, purpose="rows") as one:
             yield (one,)
+
+    return opening
+
+
+def test_a_server_with_fewer_connections_than_workers_is_served_by_fewer(two: Two) -> None:
+    two.both("CREATE TABLE public.a (id int); CREATE TABLE public.b (id int); CREATE TABLE public.c (id int)")
+    opening = scarce(two)
 
     told: list[str] = []
     crew: Crew[int, int] = Crew(
@@ -384,13 +391,8 @@ def test_a_server_with_fewer_connections_than_workers_is_served_by_fewer(two: Tw
 
 
 def test_where_every_worker_was_refused_the_last_one_asks_again(two: Two) -> None:
-    two.target.execute("DROP ROLE IF EXISTS scarce; CREATE ROLE scarce LOGIN CONNECTION LIMIT 1")
+    opening = scarce(two)
     other = connect(door(two.target, "scarce"), Side.NEON, purpose="another program's")
-
-    @contextmanager
-    def opening() -> Iterator[Sessions]:
-        with connect(door(two.target, "scarce"), Side.NEON, purpose="rows") as one:
-            yield (one,)
 
     crew: Crew[int, int] = Crew(
         2, opening, lambda sessions, item: sessions[0].value("SELECT %s", (item,)), Stop()

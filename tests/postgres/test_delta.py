@@ -107,7 +107,7 @@ class Two:
         assert kept is not None
         rest = Rest(kept, self.then.method, place, self.here.horizon, NOW)
         assert resting.here(target).bears(self.table, rest)
-        return resting.fingerprints(target, [(self.table, rest)], SEED)[0]
+        return resting.fingerprints(target, {self.table: rest}, SEED).get(self.table)
 
     def texts(self) -> list[str]:
         """The rows of either side as text: a judge that shares no code with what is judged."""

@@ -42,12 +42,17 @@ class Mirror:
         place = self.here.places["public", "t"]
         return Rest(Tally.of(self.proved), self.method, place, self.here.horizon, NOW)
 
+    def suffer(self, statements: str) -> None:
+        """Let something be done to the table, a statement after the other."""
+        for statement in statements.split("; "):
+            self.server.execute(statement)
+
     def found(self) -> Fingerprint | None:
         """What its row versions say now; None where they say that rows are gone, or cannot be asked."""
         with opened(self.server, Side.NEON) as session:
             if not resting.here(session).bears(TABLE, self.rest):
                 return None
-            return resting.fingerprints(session, [(TABLE, self.rest)], SEED)[0]
+            return resting.fingerprints(session, {TABLE: self.rest}, SEED).get(TABLE)
 
     def whole(self) -> Fingerprint:
         """What it really holds."""
@@ -95,8 +100,7 @@ DONE = {
 
 @pytest.mark.parametrize("what", DONE)
 def test_whatever_was_done_by_sql_is_seen(mirror: Mirror, what: str) -> None:
-    for statement in DONE[what].split("; "):
-        mirror.server.execute(statement)
+    mirror.suffer(DONE[what])
     assert mirror.found() in (None, mirror.whole())
     assert mirror.found() != mirror.proved
 
@@ -109,8 +113,7 @@ ALIKE = {
 
 @pytest.mark.parametrize("what", ALIKE)
 def test_a_row_that_was_written_again_rests_no_longer(mirror: Mirror, what: str) -> None:
-    for statement in ALIKE[what].split("; "):
-        mirror.server.execute(statement)
+    mirror.suffer(ALIKE[what])
     assert mirror.found() is None
     assert mirror.whole() == mirror.proved
 
