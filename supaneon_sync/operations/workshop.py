@@ -12,7 +12,7 @@ from supaneon_sync.operations.standby import Standby
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres import building, dumping, mirror, restore, session
 from supaneon_sync.postgres.archive import Archive
-from supaneon_sync.postgres.building import Builders
+from supaneon_sync.postgres.building import Build, Builders, Outcome
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.copying import Reader
@@ -139,7 +139,11 @@ class Workshop:
 
     def builders(self) -> Builders:
         """Return the crew that builds indexes on the mirror while rows are on their way."""
-        crew = Crew(self.settings.jobs, self._builder, building.run, self.run.stop)
+
+        def build(sessions: Sessions, one: Build) -> Outcome:
+            return building.run(sessions, one, crowded=crew.is_crowded())
+
+        crew = Crew(self.settings.jobs, self._builder, build, self.run.stop)
         return Builders(crew, self.settings.jobs)
 
     def pairs(

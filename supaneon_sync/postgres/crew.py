@@ -97,6 +97,11 @@ class Crew(Generic[Item, Result]):
             raise self._failure
         return results
 
+    def is_crowded(self) -> bool:
+        """Say whether what is done and what waits is more than one item, and enough for every worker."""
+        with self._changed:
+            return self._busy + len(self._todo) >= max(self._size, 2)
+
     def add(self, item: Item) -> None:
         """Bring one more item to a crew that is fed."""
         with self._changed:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -48,14 +49,14 @@ def index(number: int, definition: str, kind: str = "INDEX") -> Entry:
 
 
 def crew_on(
-    server: Server, task: Callable[..., tuple[Violation, ...]]
+    server: Server, task: Callable[..., tuple[Violation, ...]], size: int = 4
 ) -> Crew[object, tuple[Violation, ...]]:
     @contextmanager
     def opening() -> Iterator[Sessions]:
         with opened(server, Side.NEON) as session:
             yield (session,)
 
-    return Crew(4, opening, task, Stop())
+    return Crew(size, opening, task, Stop())
 
 
 def add(server: Server, *entries: Entry) -> dict[str, str]:
@@ -152,6 +153,40 @@ def test_index_builds_get_memory_from_what_the_server_offers(server: Server) -> 
         assert session.value("SHOW maintenance_work_mem") == "128MB"
         session.execute(building.memory(10_000))
         assert session.value("SHOW maintenance_work_mem") == "128MB"
+
+
+SEEN = "CREATE TABLE public.seen_{} AS SELECT current_setting('max_parallel_maintenance_workers') AS workers;"
+
+
+@pytest.mark.parametrize(("crowded", "workers"), [(True, "0"), (False, "2")])
+def test_parallel_workers_are_for_builds_that_are_alone(server: Server, crowded: bool, workers: str) -> None:
+    several = Build((index(1, SEEN.format(1)), index(2, SEEN.format(2))))
+    with opened(server, Side.NEON) as session:
+        building.run((session,), several, crowded=crowded)
+        building.run((session,), Build((index(3, SEEN.format(3)),)), crowded=crowded)
+        seen = [session.value(f"SELECT workers FROM public.seen_{number}") for number in (1, 2, 3)]
+        assert seen == [workers] * 3
+        assert session.value("SHOW max_parallel_maintenance_workers") == "2"
+
+
+@pytest.mark.parametrize(
+    ("workers", "items", "crowded"), [(1, 1, False), (1, 2, True), (2, 1, False), (2, 2, True), (4, 3, False)]
+)
+def test_a_crew_is_crowded_when_nobody_is_free(
+    server: Server, workers: int, items: int, crowded: bool
+) -> None:
+    begun = threading.Barrier(min(workers, items))
+    said: list[bool] = []
+
+    def task(_: Sessions, __: object) -> tuple[Violation, ...]:
+        begun.wait(10)
+        said.append(crew.is_crowded())
+        begun.wait(10)
+        return ()
+
+    crew = crew_on(server, task, workers)
+    crew.work(range(items))
+    assert said[0] is crowded
 
 
 def test_where_rows_fail_the_builders_are_ended(server: Server) -> None:
