@@ -42,6 +42,7 @@ MEMORY = "256MB"
 
 Contender = Callable[[Route, Path], contenders.Steps]
 OURS, OURS_PROVED = "ours without proof", "ours with proof"
+OURS_BARE = "ours without proof or statistics"
 PEERS: dict[str, Contender] = {
     "pg_dump | pg_restore": contenders.piped,
     "pg_dump -Fd -j | pg_restore -j": contenders.directory,
@@ -49,7 +50,8 @@ PEERS: dict[str, Contender] = {
 }
 CONTENDERS: dict[str, Contender] = {
     OURS: partial(contenders.ours, proof=False),
-    OURS_PROVED: partial(contenders.ours, proof=True),
+    OURS_PROVED: contenders.ours,
+    OURS_BARE: partial(contenders.ours, proof=False, statistics=False),
     **PEERS,
     "pg_restore -j, then vacuumdb -z -j": contenders.vacuumed,
 }
@@ -117,6 +119,12 @@ def counter(server: Server, name: str) -> int:
     return int(server.execute(_COUNTERS[name])[0][0])
 
 
+def processor(servers: Pair) -> float:
+    """Return the processors' time in seconds that both servers have taken so far."""
+    pids = [(one.data / "postmaster.pid").read_text().split()[0] for one in (servers.source, servers.target)]
+    return sum(watching.processor(int(pid)) for pid in pids)
+
+
 def run(name: str, servers: Pair, route: Route) -> dict[str, Any]:
     """Run one contender into an empty target and return what it took."""
     empty(servers.target)
@@ -127,6 +135,7 @@ def run(name: str, servers: Pair, route: Route) -> dict[str, Any]:
         "wal": counter(servers.target, "wal"),
         "images": counter(servers.target, "images"),
     }
+    spent = processor(servers)
     environment = {**route.environment(), "PYTHONPATH": str(Path.cwd())}
     costs = [
         watching.run(step, environment, servers.scratch) for step in CONTENDERS[name](route, servers.scratch)
@@ -134,13 +143,14 @@ def run(name: str, servers: Pair, route: Route) -> dict[str, Any]:
     time.sleep(1.1)  # the servers hand their counters in once a second
     found: dict[str, Any] = {
         "seconds": sum(cost.seconds for cost in costs),
+        "processor": sum(cost.processor for cost in costs) + processor(servers) - spent,
         "memory": max(cost.memory for cost in costs),
         "disk": max(cost.disk for cost in costs),
         "pages_read": counter(servers.source, "pages") - before["pages"],
         "wal": counter(servers.target, "wal") - before["wal"],
         "full_page_images": counter(servers.target, "images") - before["images"],
     }
-    if name in (OURS, OURS_PROVED):
+    if name in (OURS, OURS_PROVED, OURS_BARE):
         found["phases"] = json.loads(costs[-1].said)["phases"]
     return found
 
@@ -200,20 +210,20 @@ def main(arguments: list[str]) -> int:
     fingerprints: dict[str, Any] = {}
     for shape in options.shapes:
         dataset = datasets.SHAPES[shape](options.size * 1_000_000)
+        what = f"{shape}, PostgreSQL {options.major}"
         with pair(options.major) as servers:
             size = fill(servers.source, dataset)
-            sys.stdout.write(f"\n{shape}: {dataset.description}, {size / 1e6:.0f} MB\n")
+            sys.stdout.write(f"\n{what}: {dataset.description}, {size / 1e6:.0f} MB\n")
             cost = digests.measure(servers.source.port)
             sys.stdout.write(f"\n{digests.told(cost)}\n")
-            fingerprints[shape] = cost
+            fingerprints[what] = cost
             for delay in options.delays:
                 found = line(servers, options, delay / 1000, skipped)
-                results.append({"shape": shape, "size": size, "description": dataset.description, **found})
+                results.append({"shape": what, "size": size, "description": dataset.description, **found})
                 sys.stdout.write(f"\n{delay:g} ms each way\n\n{telling.table(found, PEERS)}\n")
                 sys.stdout.flush()
     document = {
         "cores": os.cpu_count(),
-        "major": options.major,
         "jobs": options.jobs,
         "server": SERVER | {"maintenance_work_mem": MEMORY},
         "left_out": skipped,

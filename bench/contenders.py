@@ -48,13 +48,19 @@ Steps = list[list[Sequence[str]]]
 """Commands after one another, each a pipe of commands."""
 
 
-def ours(route: Route, _scratch: Path, *, proof: bool, again: bool = False) -> Steps:
-    """Our engine in a process of its own; ``again``: every row is hashed, whatever is known of it."""
+def ours(
+    route: Route, _scratch: Path, *, proof: bool = True, statistics: bool = True, again: bool = False
+) -> Steps:
+    """Our engine in a process of its own, without proof or without statistics where that is wanted.
+
+    ``again``: every row is hashed, whatever is known of it.
+    """
     order = {
         "source": route.source,
         "target": route.target,
         "jobs": route.jobs,
         "proof": proof,
+        "statistics": statistics,
         "again": again,
         "user": USER,
         "password": PASSWORD,

@@ -1,7 +1,7 @@
 """One run of our engine between two databases, without the API around it: `python -m bench.ours JSON`.
 
-The engine has no switch that turns the proof off. To time the copy alone, this module puts functions
-that prove nothing in the place of the ones that do.
+The engine has no switch that turns the proof off, nor statistics. To time the copy alone, this module puts
+functions that do nothing in the place of the ones that do.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from supaneon_sync.operations import ahead, syncing
+from supaneon_sync.operations import ahead, finishing, syncing
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import baseline
-from supaneon_sync.postgres import copying, mirror, session
+from supaneon_sync.postgres import copying, mirror, session, statistics
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
@@ -56,6 +56,11 @@ def _without_proof() -> None:
     vars(syncing)["prove"] = lambda _, claim: _NoProof(claim.tables)
 
 
+def _without_statistics() -> None:
+    vars(statistics)["analyse"] = lambda *_: False
+    vars(finishing)["vacuum"] = lambda *_: []
+
+
 class _NoProof:
     """What a proof that looked at nothing says: no remark of any kind."""
 
@@ -73,6 +78,8 @@ def measure(order: dict[str, Any]) -> dict[str, Any]:
     """Do one run and return its seconds, phase by phase."""
     if not order["proof"]:
         _without_proof()
+    if not order.get("statistics", True):
+        _without_statistics()
 
     def door(port: int) -> Conninfo:
         options = {"sslmode": "disable"}

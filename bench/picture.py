@@ -8,6 +8,7 @@ from typing import Any
 _COLOURS = {
     "ours without proof": "#0b6e4f",
     "ours with proof": "#3fa77f",
+    "ours without proof or statistics": "#9ad1b9",
     "pg_dump | pg_restore": "#8d99ae",
     "pg_dump -Fd -j | pg_restore -j": "#6c757d",
     "pgcopydb clone": "#b08968",
@@ -41,10 +42,8 @@ def draw(document: dict[str, Any]) -> str:
             parts.append(f'<text x="{_LEFT + width + 6:.1f}" y="{y + 12}">{one["seconds"]:.2f} s</text>')
             y += _BAR
         y += _GAP
-    heading = (
-        f"Median seconds, PostgreSQL {document['major']}, {document['jobs']} jobs,"
-        f" {document['cores']} cores shared by both servers and the runner"
-    )
+    cores = f"{document['cores']} cores shared by both servers and the runner"
+    heading = f"Median seconds, {document['jobs']} jobs, {cores}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" font-family="sans-serif"'
         f' font-size="12" fill="#222222"><rect width="{_WIDTH}" height="{y}" fill="#ffffff"/>'

@@ -213,7 +213,7 @@ def main(arguments: list[str]) -> int:
                 found = line(bench, rows, count, delay / 1000, options)
                 results.append(
                     {
-                        "shape": f"{key} keys",
+                        "shape": f"{key} keys, PostgreSQL {options.major}",
                         "size": size,
                         "description": title,
                         "rounds": options.rounds,
@@ -224,7 +224,6 @@ def main(arguments: list[str]) -> int:
                 sys.stdout.flush()
     document = {
         "cores": os.cpu_count(),
-        "major": options.major,
         "jobs": options.jobs,
         "rounds": options.rounds,
         "server": SERVER | {"maintenance_work_mem": compare.MEMORY},

@@ -30,13 +30,14 @@ def table(result: dict[str, Any], peers: Iterable[str]) -> str:
     """Return a measured line as a table in Markdown: medians, and ratios to the fastest peer."""
     found = result["contenders"]
     best = min(found[name]["seconds"] for name in peers if name in found)
-    heads = ["seconds", "to the fastest peer", "to the floor", "memory", "disk", "pages read"]
-    heads += ["WAL", "full-page images", "from the primary"]
+    heads = ["seconds", "to the fastest peer", "to the floor", "processor", "memory", "disk"]
+    heads += ["pages read", "WAL", "full-page images", "from the primary"]
     rows = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
     for name, one in found.items():
         ratios = [one["seconds"] / other for other in (best, found[FLOOR]["seconds"])]
         cells = [f"{one['seconds']:.2f}", *(f"{ratio:.2f}" for ratio in ratios)]
         if "memory" in one:
+            cells += [f"{one['processor']:.1f} s"]
             cells += [f"{one[key] / 1e6:.0f} MB" for key in ("memory", "disk")]
             cells += [
                 f"{one['pages_read']:.0f}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import threading
 import time
@@ -15,9 +16,10 @@ _EVERY = 0.1
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of wall time, peak bytes of memory (sum of PSS) and disk, and what was said at the end."""
+    """Seconds of wall time and of the processors, peak bytes of memory (sum of PSS) and disk, the output."""
 
     seconds: float
+    processor: float
     memory: int
     disk: int
     said: str
@@ -28,7 +30,7 @@ def run(commands: Sequence[Sequence[str]], environment: Mapping[str, str], scrat
 
     ``scratch`` is the only directory that they may write into. Raises RuntimeError where one fails.
     """
-    began = time.monotonic()
+    began, spent = time.monotonic(), _spent()
     processes: list[subprocess.Popen[bytes]] = []
     for number, command in enumerate(commands):
         last = number == len(commands) - 1
@@ -54,7 +56,29 @@ def run(commands: Sequence[Sequence[str]], environment: Mapping[str, str], scrat
     if any(process.returncode for process in processes):
         codes = [process.returncode for process in processes]
         raise RuntimeError(f"{commands[0][0]} … ended with {codes}: {errors.decode()[-2000:]}")
-    return Cost(seconds, watcher.memory, watcher.disk, said.decode())
+    return Cost(seconds, _spent() - spent, watcher.memory, watcher.disk, said.decode())
+
+
+def _spent() -> float:
+    """Return the processors' time of all processes that have been started from here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def processor(pid: int) -> float:
+    """Return the processors' time in seconds of a process and of all its children, ended ones too."""
+    return sum(map(_ticks, _family([pid]))) / _TICKS
+
+
+def _ticks(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0
+    return sum(map(int, fields[11:15]))
 
 
 class _Watcher(threading.Thread):

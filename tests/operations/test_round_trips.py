@@ -15,7 +15,6 @@ import pytest
 from bench.slow_line import SlowLine, Talk, slow_line
 from supaneon_sync.sandbox.server import Server
 
-MAJOR = 17
 JOBS = 4
 _ROOT = Path(__file__).parents[2]
 _DATABASE = "bench"
@@ -63,10 +62,12 @@ def _cost(talks: list[Talk]) -> Cost:
     return Cost(len(mine), sum(talk.round_trips + 1 for talk in mine))
 
 
-@pytest.fixture(scope="module")
-def servers(make_session_server: Callable[..., Server]) -> tuple[Server, Server]:
-    """A primary with two tables, and a server for the mirror."""
-    source, target = make_session_server(MAJOR), make_session_server(MAJOR)
+@pytest.fixture(scope="module", params=[17, 18])
+def servers(
+    request: pytest.FixtureRequest, make_session_server: Callable[..., Server]
+) -> tuple[Server, Server]:
+    """A primary with two tables, and a server for the mirror; from 18 on statistics are carried over."""
+    source, target = make_session_server(request.param), make_session_server(request.param)
     for server in (source, target):
         server.execute(f"ALTER ROLE {server.superuser} PASSWORD 'pw-pw-pw'")
         server.execute(f"CREATE DATABASE {_DATABASE}")
@@ -86,7 +87,7 @@ def stage(servers: tuple[Server, Server]) -> Iterator[Stage]:
             "proof": True,
             "user": source.superuser,
             "password": "pw-pw-pw",
-            "major": MAJOR,
+            "major": source.binaries.major,
             "clients": str(source.binaries.bin_directory),
         }
         yield Stage(primary, mirror, order)
