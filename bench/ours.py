@@ -19,7 +19,7 @@ from typing import Any
 from supaneon_sync.operations import ahead, finishing, syncing
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import baseline
-from supaneon_sync.postgres import copying, mirror, session, statistics
+from supaneon_sync.postgres import mirror, sending, session, statistics
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
@@ -51,7 +51,7 @@ class Stand:
 
 def _without_proof() -> None:
     nothing = Fingerprint(0, "0" * 32)
-    for module in (ahead, copying):
+    for module in (ahead, sending):
         vars(module)["fingerprints"] = lambda _, wanted, *__: (nothing,) * len(wanted)
     vars(syncing)["prove"] = lambda _, claim: _NoProof(claim.tables)
 

@@ -16,7 +16,7 @@ from datetime import timedelta
 from supaneon_sync.errors import SupaneonError
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy.facts import Relation
-from supaneon_sync.postgres.copying import SMALL, Load, Reader, loads
+from supaneon_sync.postgres.copying import SMALL, Load, loads
 from supaneon_sync.postgres.fingerprint import (
     Fingerprint,
     Method,
@@ -24,6 +24,7 @@ from supaneon_sync.postgres.fingerprint import (
     generated_columns,
     method_for,
 )
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import reading
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,11 +11,14 @@ from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.moved import Moved
 from supaneon_sync.policy.plan import Plan
+from supaneon_sync.postgres import copying
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.building import Builds
-from supaneon_sync.postgres.copying import CopiedTable, Load
+from supaneon_sync.postgres.copying import CopiedTable, Load, Rows
+from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.large_objects import LargeObject
 from supaneon_sync.postgres.resting import Rest
+from supaneon_sync.postgres.sending import Reader
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,42 @@ class Loaded:
 
 
 class Arrivals:
-    """Told of each load that is in: tells progress, and has the tables' indexes built."""
+    """Takes loads in, has the tables' indexes built as soon as their rows are there, and tells progress.
+
+    The primary may still be adding up a table's fingerprint then: of a large one that takes as long as
+    sending it. Rows that have arrived stay; where a session is lost after that, nothing is copied again.
+    """
 
     def __init__(self, workshop: Workshop, builds: Builds, total: int) -> None:
         self._builds = builds
         self._told = workshop.counter(total)
+        self._rows: dict[Load, Rows] = {}
+        self._building = threading.Lock()
 
-    def done(self, _: Load, copied: Iterable[CopiedTable]) -> None:
-        """Take a load that is in. Raises what ended the builders, if anything did."""
-        copied = tuple(copied)
-        self._builds.arrived([one.table for one in copied])
+    def transfer(self, sessions: Sessions, load: Load, reader: Reader) -> tuple[CopiedTable, ...]:
+        """Copy a load. Raises what `copying.transfer` does, and what ended the builders, if anything did."""
+        source, target = sessions
+        if load in self._rows:
+            return copying.prove_arrived(source, load, self._rows[load], reader)
+
+        def arrived(rows: Rows) -> None:
+            self._rows[load] = rows
+            self.build(load)
+
+        return copying.transfer(source, target, load, reader, arrived)
+
+    def again(self, sessions: Sessions, load: Load) -> None:
+        """Take away what a broken attempt has left of a load, unless all of it has arrived."""
+        if load not in self._rows:
+            copying.forget(sessions[1], load)
+
+    def build(self, tables: Sequence[Relation]) -> None:
+        """Have the indexes of tables built whose rows are in. Raises what ended the builders."""
+        with self._building:
+            self._builds.arrived(tables)
+
+    def done(self, copied: Iterable[CopiedTable]) -> None:
+        """Tell that tables are done with."""
         for one in copied:
             self._told(one.table.label, one.bytes)
 

@@ -21,9 +21,10 @@ from supaneon_sync.postgres import (
 from supaneon_sync.postgres.blocks import Pair
 from supaneon_sync.postgres.building import Builds
 from supaneon_sync.postgres.comparing import Compared, Fate
-from supaneon_sync.postgres.copying import CopiedTable, Load, Reader, transfer
+from supaneon_sync.postgres.copying import CopiedTable, Load
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.large_objects import Group, LargeObject
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.snapshot import joined
 
 
@@ -49,15 +50,17 @@ def move(
         pair = (sessions[0], sessions[1])
         if isinstance(item, Compared):
             return (_bring(pair, item, stand, reader),)
-        copied = transfer(*pair, item, reader)
+        copied = arrivals.transfer(pair, item, reader)
         return tuple(BroughtTable(one, delta.Brought(None, one.bytes)) for one in copied)
 
     def again(sessions: Sessions, item: Load | Compared) -> None:
         if not isinstance(item, Compared):
-            copying.forget(sessions[1], item)
+            arrivals.again(sessions, item)
 
-    def done(_: Load | Compared, found: tuple[BroughtTable, ...]) -> None:
-        arrivals.done((), (one.copied for one in found))
+    def done(item: Load | Compared, found: tuple[BroughtTable, ...]) -> None:
+        if isinstance(item, Compared):
+            arrivals.build([item.table])
+        arrivals.done(one.copied for one in found)
 
     items: list[Load | Compared] = [*copying.loads(work.loaded), *work.differing]
     with refusals_are_reasons():

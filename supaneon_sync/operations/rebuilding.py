@@ -13,9 +13,10 @@ from supaneon_sync.policy.moved import Moved
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import copying, deferring, large_objects, mirror, restore, roles
 from supaneon_sync.postgres.building import Builders, Builds
-from supaneon_sync.postgres.copying import CopiedTable, Load, Reader, transfer
+from supaneon_sync.postgres.copying import CopiedTable, Load
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.large_objects import Group, LargeObject
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.snapshot import joined
 
 
@@ -71,16 +72,17 @@ def _schema_before_rows(workshop: Workshop, plan: Plan, facts: Inventory) -> str
 def _rows(workshop: Workshop, plan: Plan, reader: Reader, builds: Builds) -> tuple[CopiedTable, ...]:
     """Copy the rows; the indexes of a table are begun as soon as its rows are in."""
 
+    arrivals = Arrivals(workshop, builds, len(plan.tables))
+
     def task(sessions: Sessions, load: Load) -> tuple[CopiedTable, ...]:
         workshop.held.keeper.check()
-        return transfer(sessions[0], sessions[1], load, reader)
+        return arrivals.transfer(sessions, load, reader)
 
-    def again(sessions: Sessions, load: Load) -> None:
-        copying.forget(sessions[1], load)
+    def done(_: Load, copied: tuple[CopiedTable, ...]) -> None:
+        arrivals.done(copied)
 
-    arrivals = Arrivals(workshop, builds, len(plan.tables))
     with workshop.phase("rows", "Copy the rows"):
-        results = workshop.pairs(task, again).work(copying.loads(plan.tables), arrivals.done)
+        results = workshop.pairs(task, arrivals.again).work(copying.loads(plan.tables), done)
     return in_order(plan.tables, (one for copied in results.values() for one in copied))
 
 

@@ -41,7 +41,7 @@ from supaneon_sync.postgres import (
 from supaneon_sync.postgres import keys as key_catalog
 from supaneon_sync.postgres.building import Builders, Builds
 from supaneon_sync.postgres.comparing import Compared, Fate, Known
-from supaneon_sync.postgres.copying import Load, Reader
+from supaneon_sync.postgres.copying import Load
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.fingerprint import (
     Tally,
@@ -51,6 +51,7 @@ from supaneon_sync.postgres.fingerprint import (
     remembered,
 )
 from supaneon_sync.postgres.resting import Rest
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.session import Session
 
 _STIRRED = 0.05

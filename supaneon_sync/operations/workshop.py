@@ -24,12 +24,12 @@ from supaneon_sync.postgres.building import Build, Builders, Outcome
 from supaneon_sync.postgres.carried_statistics import Carrier
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
-from supaneon_sync.postgres.copying import Reader
 from supaneon_sync.postgres.crew import Crew, Item, Result, Sessions
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Seed
 from supaneon_sync.postgres.pace import Pace
 from supaneon_sync.postgres.pool import Pool
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import Snapshot
 

@@ -22,7 +22,7 @@ from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.grid import Grid
 from supaneon_sync.postgres import blocks, history
 from supaneon_sync.postgres.blocks import Pair, Sums, both
-from supaneon_sync.postgres.copying import Load, Reader
+from supaneon_sync.postgres.copying import Load
 from supaneon_sync.postgres.fingerprint import (
     Fingerprint,
     Method,
@@ -36,6 +36,7 @@ from supaneon_sync.postgres.fingerprint import (
     remembered,
 )
 from supaneon_sync.postgres.keys import EVERYWHERE, Key, block, within
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import reading
 

@@ -20,7 +20,6 @@ from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres import blocks, history, quieting
 from supaneon_sync.postgres.blocks import Pair
 from supaneon_sync.postgres.comparing import Compared, Differing, News
-from supaneon_sync.postgres.copying import Reader
 from supaneon_sync.postgres.fingerprint import (
     NOTHING,
     Fingerprint,
@@ -37,6 +36,7 @@ from supaneon_sync.postgres.fingerprint import (
 from supaneon_sync.postgres.keys import EVERYWHERE, Key, block, within
 from supaneon_sync.postgres.quieting import Acting
 from supaneon_sync.postgres.relay import relay
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import reading
 

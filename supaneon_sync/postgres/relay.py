@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from psycopg2 import sql
 
-from supaneon_sync.postgres.copying import Reader
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.session import Session
 
 _CHUNK = 256 * 1024

@@ -13,9 +13,9 @@ from supaneon_sync.operations import ahead
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres import inventory, session
 from supaneon_sync.postgres.conninfo import Conninfo
-from supaneon_sync.postgres.copying import Reader
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Seed, fingerprint, method_for
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import export
 from supaneon_sync.run import Stop

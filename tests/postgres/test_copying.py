@@ -24,12 +24,13 @@ from supaneon_sync.errors import (
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres import copying, inventory, restore
 from supaneon_sync.postgres.conninfo import Conninfo
-from supaneon_sync.postgres.copying import CopiedTable, Reader, loads, transfer
+from supaneon_sync.postgres.copying import CopiedTable, loads, transfer
 from supaneon_sync.postgres.crew import Crew, Sessions
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Fingerprint, Method, Seed, fingerprint, method_for, portable
 from supaneon_sync.postgres.pace import Pace
 from supaneon_sync.postgres.pins import PINNED
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.session import Session, connect
 from supaneon_sync.postgres.snapshot import export
 from supaneon_sync.run import Stop

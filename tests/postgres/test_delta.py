@@ -19,11 +19,11 @@ from supaneon_sync.policy.divergence import Counts
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres import comparing, delta, history, inventory, keys, quieting, resting
 from supaneon_sync.postgres.comparing import Compared, Fate, Known
-from supaneon_sync.postgres.copying import Reader
 from supaneon_sync.postgres.delta import Altered, Brought
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Fingerprint, Seed, Tally, fingerprint, method_for
 from supaneon_sync.postgres.resting import Here, Rest
+from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import export
 from supaneon_sync.sandbox.server import Server
