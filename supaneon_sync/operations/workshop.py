@@ -10,18 +10,9 @@ from functools import partial
 from supaneon_sync.operations.mirroring import HeldMirror
 from supaneon_sync.operations.standby import Standby
 from supaneon_sync.policy.facts import Relation
-from supaneon_sync.postgres import (
-    building,
-    carried_statistics,
-    dumping,
-    mirror,
-    restore,
-    session,
-    statistics,
-)
+from supaneon_sync.postgres import building, dumping, mirror, restore, session
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.building import Build, Builders, Outcome
-from supaneon_sync.postgres.carried_statistics import Carrier
 from supaneon_sync.postgres.clients import Clients
 from supaneon_sync.postgres.conninfo import Conninfo
 from supaneon_sync.postgres.crew import Crew, Item, Result, Sessions
@@ -148,11 +139,9 @@ class Workshop:
 
     def builders(self) -> Builders:
         """Return the crew that builds indexes on the mirror while rows are on their way."""
-        can_carry = self.held.target.major >= carried_statistics.SINCE
-        analyse = Carrier(self._asking).analyse if can_carry else statistics.analyse
 
         def build(sessions: Sessions, one: Build) -> Outcome:
-            return building.run(sessions, one, crowded=crew.is_crowded(), analyse=analyse)
+            return building.run(sessions, one, crowded=crew.is_crowded())
 
         crew = Crew(self.settings.jobs, self._builder, build, self.run.stop)
         return Builders(crew, self.settings.jobs)
@@ -183,11 +172,6 @@ class Workshop:
     def _single(self, purpose: str) -> Iterator[Sessions]:
         with self.on_mirror(purpose, _PATIENCE) as opened:
             yield (opened,)
-
-    @contextmanager
-    def _asking(self) -> Iterator[Session]:
-        with self.on_primary("statistics") as source, self.run.stop.calling(source.cancel):
-            yield source
 
     @contextmanager
     def _builder(self) -> Iterator[Sessions]:

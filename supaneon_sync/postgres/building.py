@@ -7,7 +7,7 @@ in the server's cache, and what a round trip costs is more than what their index
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import NeonError
@@ -141,21 +141,15 @@ _BY_ITSELF = "SET LOCAL max_parallel_maintenance_workers = 0;\n"
 """Sharing one build out among processes costs a fifth more of the server's time than it takes by itself."""
 
 
-Analysing = Callable[[Session, Sequence[Relation], str], bool]
-"""How statistics come to be: as `statistics.analyse` does it, or to the same end."""
-
-
-def run(
-    sessions: Sessions, build: Build, *, crowded: bool = False, analyse: Analysing = statistics.analyse
-) -> Outcome:
+def run(sessions: Sessions, build: Build, *, crowded: bool = False) -> Outcome:
     """Build, all in one round trip where nothing stands in the way; name what the rows violate.
 
-    ``crowded``: others are being built as well, so the server's parallel workers have nothing to add.
+    ``crowded``: others wait to be built as well, so the server's parallel workers have nothing to add.
     Raises NeonError that names the entry for any other refusal.
     """
     session = sessions[0]
     violations = _make(session, build.entries, _BY_ITSELF if crowded else "")
-    analysed = build.filled and analyse(session, build.filled, build.search_path)
+    analysed = build.filled and statistics.analyse(session, build.filled, build.search_path)
     return Outcome(violations, build.filled if analysed else ())
 
 

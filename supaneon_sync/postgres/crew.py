@@ -98,9 +98,9 @@ class Crew(Generic[Item, Result]):
         return results
 
     def is_crowded(self) -> bool:
-        """Say whether what is done and what waits is more than one item, and enough for every worker."""
+        """Say whether there are several workers, and more to do than they can take up at once."""
         with self._changed:
-            return self._busy + len(self._todo) >= max(self._size, 2)
+            return 1 < self._size < self._busy + len(self._todo)
 
     def add(self, item: Item) -> None:
         """Bring one more item to a crew that is fed."""

@@ -66,7 +66,7 @@ def _cost(talks: list[Talk]) -> Cost:
 def servers(
     request: pytest.FixtureRequest, make_session_server: Callable[..., Server]
 ) -> tuple[Server, Server]:
-    """A primary with two tables, and a server for the mirror; from 18 on statistics are carried over."""
+    """A primary with two tables, and a server for the mirror."""
     source, target = make_session_server(request.param), make_session_server(request.param)
     for server in (source, target):
         server.execute(f"ALTER ROLE {server.superuser} PASSWORD 'pw-pw-pw'")

@@ -29,7 +29,7 @@ INSERT INTO app.linked SELECT g % 10, g % 10 FROM generate_series(1, 400) g;
 CREATE STATISTICS app.both (dependencies) ON one, two FROM app.linked;
 CREATE TABLE app.nothing (id int PRIMARY KEY);
 CREATE MATERIALIZED VIEW app.words AS SELECT word FROM app.small;
-SET default_statistics_target = 7; ANALYZE
+ANALYZE
 """  # noqa: E501 -- SQL as it is written
 KNOWN = """
 SELECT c.relname::text, c.relpages, c.relallvisible, c.reltuples::bigint FROM pg_class c
@@ -78,11 +78,5 @@ def test_a_backup_has_statistics_of_every_kind_and_every_page_marked_visible(
             " AND 'b' = ANY (most_common_vals::text::text[])"
         )
         assert cursor.fetchall() == [(1,)]
-        cursor.execute(
-            "SELECT array_length(histogram_bounds::text::text[], 1) FROM pg_stats"
-            " WHERE schemaname = 'app' AND tablename = 'small' AND attname = 'word'"
-        )
-        carried, taken_anew = 8, 101
-        assert cursor.fetchall() == [(carried if target >= 18 else taken_anew,)]
         cursor.execute("SELECT dependencies IS NOT NULL FROM pg_stats_ext WHERE schemaname = 'app'")
         assert cursor.fetchall() == [(True,)]
