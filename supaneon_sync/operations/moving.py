@@ -49,6 +49,7 @@ def move(
         workshop.held.keeper.check()
         pair = (sessions[0], sessions[1])
         if isinstance(item, Compared):
+            builds.check()
             return (_bring(pair, item, stand, reader),)
         copied = arrivals.transfer(pair, item, reader)
         return tuple(BroughtTable(one, delta.Brought(None, one.bytes)) for one in copied)

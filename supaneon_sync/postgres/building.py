@@ -103,16 +103,19 @@ class Builders:
 
     def add(self, build: Build) -> None:
         """Have this built as soon as somebody is free. Raises what ended the crew, if anything did."""
+        self.check()
+        self._crew.add(build)
+
+    def check(self) -> None:
+        """Raise what ended the crew, if anything did."""
         if self._failure is not None:
             raise self._failure
-        self._crew.add(build)
 
     def finish(self) -> tuple[Violation, ...]:
         """Wait until everything is built. Raises the first error of any worker."""
         self._crew.no_more()
         self._thread.join()
-        if self._failure is not None:
-            raise self._failure
+        self.check()
         return tuple(self._violations)
 
     def _run(self) -> None:
@@ -193,6 +196,10 @@ class Builds:
         self._waiting = builds(plan)
         self._search_path = plan.search_path
         self._anew = anew
+
+    def check(self) -> None:
+        """Raise what ended the builders, if anything did."""
+        self._builders.check()
 
     def arrived(self, tables: Sequence[Relation]) -> None:
         """Have the tables' indexes built. Raises what ended the builders, if anything did."""

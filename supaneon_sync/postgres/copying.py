@@ -4,6 +4,8 @@ One worker is a session on each side. It takes a load of small tables, or one la
 it proved that they are what the snapshot shows, streams COPY into COPY, and takes the primary's
 fingerprints in the same transaction, so that what is proved is what was read. While the mirror takes in
 one table, the primary already sends the next; it computes fingerprints while the mirror builds indexes.
+Where a session is lost meanwhile, they are taken in another transaction: in the same snapshot, with the
+tables locked and proved unchanged once more.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Proofs:
         self._seed = reader.seed
 
     def complete(self, source: Session) -> None:
-        """Take those that are not known yet, in the transaction in which the tables are read."""
+        """Take those that are not known yet, in a transaction that has the tables locked in the snapshot."""
         wanted = [(table, method_for(table)) for table in self._tables if table not in self.whole]
         bare = [(table, as_written(table)) for table, _ in wanted if generated_columns(table)]
         asked = [*wanted, *((one, method_for(one)) for _, one in bare)]

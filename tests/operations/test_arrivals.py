@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from supaneon_sync.errors import NeonError
 from supaneon_sync.operations.loaded import Arrivals
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres import sending
+from supaneon_sync.postgres.building import Build, Builders, Outcome
 from supaneon_sync.postgres.copying import CopiedTable, Load, loads
-from supaneon_sync.postgres.crew import Crew
+from supaneon_sync.postgres.crew import Crew, Sessions
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import fingerprint, fingerprints
 from supaneon_sync.run import Stop
 from tests.postgres.test_copying import SEED, Two, clean, opened, two
+from tests.postgres.test_foreign_keys import crew_on
 
 __all__ = ["clean", "two"]  # fixtures
 
@@ -32,6 +36,9 @@ class Site:
 
     def counter(self, _: int) -> Callable[[str, int], None]:
         return lambda label, _: self.done.append(label)
+
+    def check(self) -> None:
+        pass
 
     def arrived(self, tables: Sequence[Relation]) -> None:
         for table in tables:
@@ -49,7 +56,7 @@ def site(two: Two) -> Site:
     return Site(two)
 
 
-def work(site: Site) -> tuple[dict[Load, tuple[CopiedTable, ...]], list[str]]:
+def work(site: Site, *names: str) -> tuple[dict[Load, tuple[CopiedTable, ...]], list[str]]:
     arrivals = Arrivals(site, site, 1)  # type: ignore[arg-type]
     told: list[str] = []
     with site.two.reader() as (reader, tables):
@@ -61,7 +68,8 @@ def work(site: Site) -> tuple[dict[Load, tuple[CopiedTable, ...]], list[str]]:
             arrivals.again,
         )
         crew.told = told.append
-        return crew.work(loads([tables["t"]]), lambda _, copied: arrivals.done(copied)), told
+        one_by_one = [(tables[name],) for name in names or ("t",)]
+        return crew.work(one_by_one, lambda _, copied: arrivals.done(copied)), told
 
 
 def test_an_index_is_begun_while_the_primary_still_adds_up(
@@ -114,7 +122,39 @@ def test_what_has_not_arrived_is_copied_again(site: Site) -> None:
     site.two.both("CREATE TABLE public.small (id int); INSERT INTO public.small VALUES (1), (2)")
     with site.two.reader() as (reader, tables), site.two.sessions() as sessions:
         (load,) = loads([tables["small"]])
+        site.two.target.execute("INSERT INTO public.small VALUES (3)")
         arrivals.again(sessions, load)
         arrivals.transfer(sessions, load, reader)
         arrivals.again(sessions, load)
     assert site.two.target.execute("SELECT id FROM public.small ORDER BY 1") == [(1,), (2,)]
+
+
+class Doomed(Site):
+    """Has builds made by builders whose session is lost with the first."""
+
+    def __init__(self, two: Two, builders: Builders) -> None:
+        super().__init__(two)
+        self.check = builders.check  # type: ignore[method-assign]
+        self._builders = builders
+
+    def arrived(self, tables: Sequence[Relation]) -> None:
+        self.rows.append(len(tables))
+        self._builders.add(Build(()))
+        while True:
+            self._builders.check()
+            time.sleep(0.01)
+
+
+def test_no_more_is_copied_where_the_builders_have_lost_their_session(two: Two) -> None:
+    def dying(sessions: Sessions, _: Build) -> Outcome:
+        sessions[0].execute("SELECT pg_terminate_backend(pg_backend_pid(), 5000)")
+        return Outcome()
+
+    two.both("CREATE TABLE public.a (id int); CREATE TABLE public.b (id int)")
+    two.source.execute("INSERT INTO public.a VALUES (1); INSERT INTO public.b VALUES (1)")
+    with Builders(crew_on(two.target, dying), 1) as builders:  # type: ignore[arg-type]
+        site = Doomed(two, builders)
+        with pytest.raises(NeonError, match="lost"):
+            work(site, "a", "b")
+    assert site.rows == [1]
+    assert two.target.execute("SELECT * FROM public.b") == []
