@@ -100,7 +100,7 @@ class Crew(Generic[Item, Result]):
     def is_crowded(self) -> bool:
         """Say whether there are several workers, and more to do than they can take up at once."""
         with self._changed:
-            return 1 < self._size < self._busy + len(self._todo)
+            return 1 < self._workers < self._busy + len(self._todo)
 
     def add(self, item: Item) -> None:
         """Bring one more item to a crew that is fed."""
@@ -117,7 +117,7 @@ class Crew(Generic[Item, Result]):
     def give_up(self) -> None:
         """End what the workers are doing, and take nothing more."""
         with self._changed:
-            self._failure = self._failure or Cancelled("Given up, because other work failed.")
+            self._failure = self._failure or _given_up()
         self._cancel()
 
     def _labour(self, finished: Callable[[Item, Result], None]) -> None:
@@ -170,9 +170,13 @@ class Crew(Generic[Item, Result]):
             return None
 
     def _enter(self, sessions: Sequence[Session]) -> None:
+        """Have the sessions cancelled with the others. Raises Cancelled where that was done meanwhile."""
         with self._changed:
             self._open = {session for session in self._open if not session.connection.closed}
             self._open.update(sessions)
+            self._stop.check()
+            if self._failure is not None:
+                raise _given_up()
 
     def _step_aside(self, item: Item, error: SupaneonError) -> bool:
         """Leave the item to the others; False where there are none: a server may refuse all at once."""
@@ -192,6 +196,10 @@ class Crew(Generic[Item, Result]):
             self._changed.notify_all()
         for session in sessions:
             session.cancel()
+
+
+def _given_up() -> Cancelled:
+    return Cancelled("Given up, because other work failed.")
 
 
 def tolerated(error: SupaneonError, *codes: str) -> bool:

@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 from supaneon_sync.errors import (
+    Cancelled,
     NeonError,
     PrimaryError,
     QuotaError,
@@ -538,3 +539,48 @@ def test_memory_is_flat_whatever_the_size_of_a_table(two: Two) -> None:
 def _memory(name: str) -> int:
     text = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(name + ":"))
+
+
+@pytest.mark.parametrize("ending", ["a stop", "an error elsewhere"])
+def test_what_is_ended_while_a_session_is_opened_is_not_begun(two: Two, ending: str) -> None:
+    stop = Stop()
+    begun: list[int] = []
+
+    @contextmanager
+    def slowly() -> Iterator[Sessions]:
+        with two.sessions() as sessions:
+            if ending == "a stop":
+                stop.set()
+            else:
+                crew.give_up()
+            yield sessions
+
+    crew: Crew[int, None] = Crew(1, slowly, lambda _, item: begun.append(item), stop)
+    with pytest.raises(Cancelled):
+        crew.work([1])
+    assert begun == []
+
+
+def test_a_crew_that_has_lost_workers_is_crowded_by_what_the_others_cannot_take_up(two: Two) -> None:
+    gone, begun = threading.Semaphore(2), threading.Barrier(2)
+    said: list[bool] = []
+    told: list[str] = []
+
+    @contextmanager
+    def scarce() -> Iterator[Sessions]:
+        if gone.acquire(blocking=False):
+            raise PrimaryError("Cannot connect to the primary: no connection is free.")
+        with two.sessions() as sessions:
+            yield sessions
+
+    def task(_: Sessions, __: int) -> None:
+        while len(told) < 2:
+            time.sleep(0.01)
+        begun.wait(10)
+        said.append(crew.is_crowded())
+        begun.wait(10)
+
+    crew: Crew[int, None] = Crew(4, scarce, task, Stop())
+    crew.told = told.append
+    crew.work(range(4))
+    assert said == [True, True, False, False]
