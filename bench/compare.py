@@ -48,12 +48,15 @@ PEERS: dict[str, Contender] = {
     "pg_dump -Fd -j | pg_restore -j": contenders.directory,
     "pgcopydb clone": contenders.pgcopydb,
 }
+RESTORED_WHOLE = "pg_restore -j, then vacuumdb -z -j"
+WHOLE = ("pgcopydb clone", RESTORED_WHOLE)
+"""Peers that leave statistics and mark pages visible, as ours does."""
 CONTENDERS: dict[str, Contender] = {
     OURS: partial(contenders.ours, proof=False),
     OURS_PROVED: contenders.ours,
     OURS_BARE: partial(contenders.ours, proof=False, statistics=False),
     **PEERS,
-    "pg_restore -j, then vacuumdb -z -j": contenders.vacuumed,
+    RESTORED_WHOLE: contenders.vacuumed,
 }
 
 
@@ -220,7 +223,7 @@ def main(arguments: list[str]) -> int:
             for delay in options.delays:
                 found = line(servers, options, delay / 1000, skipped)
                 results.append({"shape": what, "size": size, "description": dataset.description, **found})
-                sys.stdout.write(f"\n{delay:g} ms each way\n\n{telling.table(found, PEERS)}\n")
+                sys.stdout.write(f"\n{delay:g} ms each way\n\n{telling.table(found, PEERS, WHOLE)}\n")
                 sys.stdout.flush()
     document = {
         "cores": os.cpu_count(),

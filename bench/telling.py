@@ -26,15 +26,20 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def table(result: dict[str, Any], peers: Iterable[str]) -> str:
-    """Return a measured line as a table in Markdown: medians, and ratios to the fastest peer."""
+def table(result: dict[str, Any], peers: Iterable[str], whole: Iterable[str]) -> str:
+    """Return a measured line as a table in Markdown: medians, and ratios to the fastest of some contenders.
+
+    Those are the ``peers``, the ones that leave the copy ``whole``, which is with statistics, and the floor.
+    """
     found = result["contenders"]
-    best = min(found[name]["seconds"] for name in peers if name in found)
-    heads = ["seconds", "to the fastest peer", "to the floor", "processor", "memory", "disk"]
-    heads += ["pages read", "WAL", "full-page images", "from the primary"]
+    best = [
+        min(found[name]["seconds"] for name in names if name in found) for names in (peers, whole, [FLOOR])
+    ]
+    heads = ["seconds", "to the fastest peer", "to the fastest with statistics", "to the floor", "processor"]
+    heads += ["memory", "disk", "pages read", "WAL", "full-page images", "from the primary"]
     rows = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
     for name, one in found.items():
-        ratios = [one["seconds"] / other for other in (best, found[FLOOR]["seconds"])]
+        ratios = [one["seconds"] / other for other in best]
         cells = [f"{one['seconds']:.2f}", *(f"{ratio:.2f}" for ratio in ratios)]
         if "memory" in one:
             cells += [f"{one['processor']:.1f} s"]
@@ -45,7 +50,10 @@ def table(result: dict[str, Any], peers: Iterable[str]) -> str:
                 f"{one['full_page_images']:.0f}",
                 f"{one['from_primary'] / 1e6:.0f} MB" if "from_primary" in one else "not counted",
             ]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
+        else:
+            cells += [""] * (len(heads) - len(cells))
+        label = name.replace("|", "\\|")
+        rows.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
