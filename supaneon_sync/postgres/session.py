@@ -156,6 +156,11 @@ class Session:
             if not self.connection.closed:
                 self.connection.cancel()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was asked to end what it does. Asked between two statements, the server ends nothing."""
+        return self._cancelled
+
     def close(self) -> None:
         """Close the connection, unless it is another session's by now. Never raises."""
         with suppress(psycopg2.Error):

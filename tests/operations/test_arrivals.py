@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from supaneon_sync.errors import NeonError
+from supaneon_sync.errors import Cancelled, NeonError
 from supaneon_sync.operations.loaded import Arrivals
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres import sending
@@ -18,6 +18,7 @@ from supaneon_sync.postgres.copying import CopiedTable, Load, loads
 from supaneon_sync.postgres.crew import Crew, Sessions
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import fingerprint, fingerprints
+from supaneon_sync.postgres.session import Session
 from supaneon_sync.run import Stop
 from tests.postgres.test_copying import SEED, Two, clean, opened, two
 from tests.postgres.test_foreign_keys import crew_on
@@ -56,7 +57,9 @@ def site(two: Two) -> Site:
     return Site(two)
 
 
-def work(site: Site, *names: str) -> tuple[dict[Load, tuple[CopiedTable, ...]], list[str]]:
+def work(
+    site: Site, *names: str, stop: Stop | None = None
+) -> tuple[dict[Load, tuple[CopiedTable, ...]], list[str]]:
     arrivals = Arrivals(site, site, 1)  # type: ignore[arg-type]
     told: list[str] = []
     with site.two.reader() as (reader, tables):
@@ -64,7 +67,7 @@ def work(site: Site, *names: str) -> tuple[dict[Load, tuple[CopiedTable, ...]], 
             1,
             site.two.sessions,
             lambda sessions, load: arrivals.transfer(sessions, load, reader),
-            Stop(),
+            stop or Stop(),
             arrivals.again,
         )
         crew.told = told.append
@@ -115,6 +118,20 @@ def test_what_has_arrived_is_not_copied_again_when_the_primary_is_lost(
     with site.two.reader() as (_, tables), opened(site.two.target, Side.NEON) as mirror:
         assert fingerprint(mirror, tables["t"], SEED, copied.source.method) == copied.source
     assert copied.written is not None
+
+
+def test_a_stop_between_two_statements_is_not_missed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, began = Stop(), time.monotonic()
+
+    def late(source: Session, *_: Any) -> None:
+        assert site.begun.wait(10)
+        stop.set()
+        source.query("SELECT pg_sleep(30)")
+
+    monkeypatch.setattr(sending, "fingerprints", late)
+    with pytest.raises(Cancelled):
+        work(site, stop=stop)
+    assert time.monotonic() - began < 10
 
 
 def test_what_has_not_arrived_is_copied_again(site: Site) -> None:
