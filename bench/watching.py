@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _EVERY = 0.1
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,6 @@ def _spent() -> float:
     """Return the processors' time of all processes that have been started from here and have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
-
-
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def processor(pid: int) -> float:

@@ -71,7 +71,6 @@ def _schema_before_rows(workshop: Workshop, plan: Plan, facts: Inventory) -> str
 
 def _rows(workshop: Workshop, plan: Plan, reader: Reader, builds: Builds) -> tuple[CopiedTable, ...]:
     """Copy the rows; the indexes of a table are begun as soon as its rows are in."""
-
     arrivals = Arrivals(workshop, builds, len(plan.tables))
 
     def task(sessions: Sessions, load: Load) -> tuple[CopiedTable, ...]:

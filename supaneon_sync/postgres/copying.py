@@ -19,7 +19,7 @@ from psycopg2 import sql
 from supaneon_sync.errors import SupaneonError
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres.fingerprint import Fingerprint, method_for, written_columns
-from supaneon_sync.postgres.sending import CHUNK, LARGE, Parcel, Proofs, Reader, Sender, in_binary, naming
+from supaneon_sync.postgres.sending import CHUNK, LARGE, Proofs, Reader, Sender, in_binary, naming
 from supaneon_sync.postgres.session import Session
 from supaneon_sync.postgres.snapshot import reading
 
@@ -79,7 +79,7 @@ def transfer(
         try:
             with target.finishing():
                 target.execute(_beginning(table for table in load if sizes[table] > LARGE))
-                rows = _take_in(target, sender, reader)
+                rows = _take_in(target, sender)
             arrived(rows)
         except BaseException:
             sender.give_up()
@@ -132,44 +132,17 @@ def _copy_in(table: Relation, *, frozen: bool) -> sql.Composable:
     return sql.SQL("COPY {}{} FROM STDIN{}").format(name, written_columns(table), ending)
 
 
-class _Inlet:
-    """What the mirror's COPY reads: counted, at the pace that is allowed."""
-
-    def __init__(self, parcel: Parcel, reader: Reader) -> None:
-        self._parcel = parcel
-        self._reader = reader
-        self.volume = 0
-
-    def readline(self, size: int = -1) -> bytes:
-        """Return a line; the driver asks for this method and never calls it."""
-        return self._parcel.stream.readline(size)
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes (called by the driver); an error here makes the server drop the rows."""
-        chunk = self._parcel.stream.read(size)
-        if chunk:
-            self.volume += len(chunk)
-            self._reader.pace.spend(len(chunk))
-            self._reader.moved(len(chunk))
-            return chunk
-        self._parcel.arrived.wait()
-        if self._parcel.failure is not None:
-            raise self._parcel.failure
-        return b""
-
-
-def _take_in(target: Session, sender: Sender, reader: Reader) -> Rows:
+def _take_in(target: Session, sender: Sender) -> Rows:
     """Load every parcel; return bytes and seconds of each table."""
     rows: Rows = {}
     while (parcel := sender.next()) is not None:
         began = time.monotonic()
-        inlet = _Inlet(parcel, reader)
         try:
             with parcel.stream, target.errors(), target.connection.cursor() as cursor:
-                cursor.copy_expert(_copy_in(parcel.table, frozen=parcel.frozen), inlet, size=CHUNK)
+                cursor.copy_expert(_copy_in(parcel.table, frozen=parcel.frozen), parcel, size=CHUNK)
         except SupaneonError as error:
             if parcel.failure is not None:
                 raise parcel.failure from None
             raise naming(parcel.table, error) from None
-        rows[parcel.table] = (inlet.volume, time.monotonic() - began)
+        rows[parcel.table] = (parcel.volume, time.monotonic() - began)
     return rows

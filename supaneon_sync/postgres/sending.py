@@ -93,15 +93,45 @@ def in_binary(table: Relation) -> bool:
     return method_for(table) is Method.BINARY
 
 
-class Parcel:
-    """One table's rows on their way. The end of the stream is only an end if the source ended well."""
+class Inlet:
+    """What a COPY on the mirror reads: counted, at the pace that is allowed.
 
-    def __init__(self, table: Relation, stream: BinaryIO, *, frozen: bool) -> None:
-        self.table = table
+    The end of the stream is only an end if the source ended well: ``arrived`` says that it has ended, and
+    ``failure`` how if not well.
+    """
+
+    def __init__(self, stream: BinaryIO, reader: Reader) -> None:
         self.stream = stream
-        self.frozen = frozen
         self.arrived = threading.Event()
         self.failure: BaseException | None = None
+        self.volume = 0
+        self._reader = reader
+
+    def readline(self, size: int = -1) -> bytes:
+        """Return a line; the driver asks for this method and never calls it."""
+        return self.stream.readline(size)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes (called by the driver); an error here makes the server drop the rows."""
+        chunk = self.stream.read(size)
+        if chunk:
+            self.volume += len(chunk)
+            self._reader.pace.spend(len(chunk))
+            self._reader.moved(len(chunk))
+            return chunk
+        self.arrived.wait()
+        if self.failure is not None:
+            raise self.failure
+        return b""
+
+
+class Parcel(Inlet):
+    """One table's rows on their way; ``frozen``: they are to be loaded so."""
+
+    def __init__(self, table: Relation, stream: BinaryIO, reader: Reader, *, frozen: bool) -> None:
+        super().__init__(stream, reader)
+        self.table = table
+        self.frozen = frozen
 
 
 class Sender(threading.Thread):
@@ -177,8 +207,8 @@ class Sender(threading.Thread):
         digest = StreamDigest(self._reader.seed) if unread else None
         read_end, write_end = os.pipe()
         _widen(write_end)
-        large = self._sizes[table] > LARGE
-        parcel = Parcel(table, os.fdopen(read_end, "rb", buffering=CHUNK), frozen=large)
+        stream = os.fdopen(read_end, "rb", buffering=CHUNK)
+        parcel = Parcel(table, stream, self._reader, frozen=self._sizes[table] > LARGE)
         self._parcels.put(parcel)
         try:
             with os.fdopen(write_end, "wb", buffering=CHUNK) as pipe:
