@@ -222,8 +222,6 @@ def _limited(run: Run, *sessions: Session) -> Iterator[None]:
     def watch() -> None:
         if not over.wait(LIMIT.total_seconds()):
             cancel()
-            while not over.wait(0.5):  # what is begun only now is ended too
-                cancel()
 
     watcher = threading.Thread(target=watch, name="diagnosis", daemon=True)
     watcher.start()

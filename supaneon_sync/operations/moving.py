@@ -49,7 +49,6 @@ def move(
         workshop.held.keeper.check()
         pair = (sessions[0], sessions[1])
         if isinstance(item, Compared):
-            builds.check()
             return (_bring(pair, item, stand, reader),)
         copied = arrivals.transfer(pair, item, reader)
         return tuple(BroughtTable(one, delta.Brought(None, one.bytes)) for one in copied)
@@ -64,8 +63,9 @@ def move(
         arrivals.done(one.copied for one in found)
 
     items: list[Load | Compared] = [*copying.loads(work.loaded), *work.differing]
-    with refusals_are_reasons():
-        results = workshop.pairs(task, again).work(items, done)
+    crew = workshop.pairs(task, again)
+    with refusals_are_reasons(), builds.ending(crew):
+        results = crew.work(items, done)
     return {one.copied.table: one for found in results.values() for one in found}
 
 

@@ -80,8 +80,9 @@ def _rows(workshop: Workshop, plan: Plan, reader: Reader, builds: Builds) -> tup
     def done(_: Load, copied: tuple[CopiedTable, ...]) -> None:
         arrivals.done(copied)
 
-    with workshop.phase("rows", "Copy the rows"):
-        results = workshop.pairs(task, arrivals.again).work(copying.loads(plan.tables), done)
+    crew = workshop.pairs(task, arrivals.again)
+    with workshop.phase("rows", "Copy the rows"), builds.ending(crew):
+        results = crew.work(copying.loads(plan.tables), done)
     return in_order(plan.tables, (one for copied in results.values() for one in copied))
 
 

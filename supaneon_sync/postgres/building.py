@@ -7,8 +7,10 @@ in the server's cache, and what a round trip costs is more than what their index
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from supaneon_sync.errors import NeonError
 from supaneon_sync.policy.entries import Entry, Section
@@ -90,7 +92,7 @@ class Builders:
 
     ``add`` a table's build when its rows are in; ``finish`` waits for all and returns the violations.
     ``analysed`` are the tables whose statistics have been taken by then.
-    Within ``with``, an error elsewhere ends the crew too.
+    Within ``with``, an error elsewhere ends the crew too; what ends the crew ends those that it is `ending`.
     """
 
     def __init__(self, crew: Crew[Build, Outcome], count: int) -> None:
@@ -99,6 +101,8 @@ class Builders:
         self.analysed: set[Relation] = set()
         self._violations: list[Violation] = []
         self._failure: BaseException | None = None
+        self._others: list[Crew[Any, Any]] = []
+        self._changing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="builders", daemon=True)
 
     def add(self, build: Build) -> None:
@@ -110,6 +114,18 @@ class Builders:
         """Raise what ended the crew, if anything did."""
         if self._failure is not None:
             raise self._failure
+
+    @contextmanager
+    def ending(self, crew: Crew[Any, Any]) -> Iterator[None]:
+        """End ``crew`` too, at once and with the same error, if one ends the builders during the block."""
+        with self._changing:
+            self.check()
+            self._others.append(crew)
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._others.remove(crew)
 
     def finish(self) -> tuple[Violation, ...]:
         """Wait until everything is built. Raises the first error of any worker."""
@@ -127,7 +143,10 @@ class Builders:
         try:
             self._crew.work((), done, more=self._count, fed=True)
         except BaseException as error:  # noqa: BLE001 -- raised again by the one who waits
-            self._failure = error
+            with self._changing:
+                for crew in self._others:
+                    crew.give_up(error)
+                self._failure = error
 
     def __enter__(self) -> Builders:
         self._thread.start()
@@ -197,9 +216,9 @@ class Builds:
         self._search_path = plan.search_path
         self._anew = anew
 
-    def check(self) -> None:
-        """Raise what ended the builders, if anything did."""
-        self._builders.check()
+    def ending(self, crew: Crew[Any, Any]) -> AbstractContextManager[None]:
+        """End ``crew``, which brings rows, with the error that ends the builders, if any does."""
+        return self._builders.ending(crew)
 
     def arrived(self, tables: Sequence[Relation]) -> None:
         """Have the tables' indexes built. Raises what ended the builders, if anything did."""

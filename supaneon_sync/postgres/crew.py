@@ -18,6 +18,8 @@ Sessions = tuple[Session, ...]
 
 TRIES = 4
 """How often a piece of work is tried when its sessions are lost, each time with new ones."""
+_PATIENCE = 0.5
+"""Seconds after which sessions are asked to end once more: the server may have missed it the first time."""
 _PAUSE = 0.25
 """Seconds before the second try; twice as many before each further one."""
 
@@ -91,7 +93,7 @@ class Crew(Generic[Item, Result]):
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join()
+                self._await(thread)
         self._stop.check()
         if self._failure is not None:
             raise self._failure
@@ -114,11 +116,21 @@ class Crew(Generic[Item, Result]):
             self._fed = False
             self._changed.notify_all()
 
-    def give_up(self) -> None:
-        """End what the workers are doing, and take nothing more."""
+    def give_up(self, failure: BaseException | None = None) -> None:
+        """End what the workers are doing, and take nothing more: `work` raises ``failure``."""
         with self._changed:
-            self._failure = self._failure or _given_up()
+            self._failure = self._failure or failure or _given_up()
+            self._changed.notify_all()
         self._cancel()
+
+    def _await(self, thread: threading.Thread) -> None:
+        while thread.is_alive():
+            thread.join(_PATIENCE)
+            if self._ended():
+                self._cancel()
+
+    def _ended(self) -> bool:
+        return self._failure is not None or self._stop.requested()
 
     def _labour(self, finished: Callable[[Item, Result], None]) -> None:
         tries = 0
@@ -144,14 +156,10 @@ class Crew(Generic[Item, Result]):
                         self.told(f"{error.message} Trying this piece again with a new connection.")
                     self._stop.wait(_PAUSE * 2 ** (tries - 1))
         except BaseException as error:  # noqa: BLE001 -- raised again by the one who waits
-            with self._changed:
-                self._failure = self._failure or error
-                self._changed.notify_all()
-            self._cancel()
+            self.give_up(error)
 
     def _worth_another_try(self, error: SupaneonError, item: Item | None, tries: int) -> bool:
-        ended = self._failure is not None or self._stop.requested()
-        if item is None or ended or tries >= TRIES:
+        if item is None or self._ended() or tries >= TRIES:
             return False
         broken = lost(error) or (tries > 1 and "connection" in error.message)
         return crowded(error) or (self._again is not None and broken)
@@ -159,7 +167,7 @@ class Crew(Generic[Item, Result]):
     def _take(self) -> Item | None:
         """Return the next item; None when there is none and none can come any more."""
         with self._changed:
-            while self._failure is None and not self._stop.requested():
+            while not self._ended():
                 if self._todo:
                     self._busy += 1
                     return self._todo.pop(0)

@@ -43,8 +43,6 @@ _TOO_LARGE = (
     "A row of this table is larger than PostgreSQL can send in one piece: 1 GiB, and as text a bytea"
     " counts twice. Split the value, or keep it outside the database."
 )
-_PATIENCE = 0.5
-"""Seconds after which a cancelled session is asked again to end: it may have been between two statements."""
 _AHEAD = 2
 """How many tables the primary may be ahead of the mirror."""
 
@@ -159,10 +157,7 @@ class Sender(threading.Thread):
 
     def proofs(self) -> Proofs:
         """Return the fingerprints of the tables that were sent. Raises what went wrong on this side."""
-        while self.is_alive():
-            self.join(_PATIENCE)
-            if self._source.cancelled:
-                self._source.cancel()
+        self.join()
         if self._failure is not None:
             raise self._failure
         return self._proofs

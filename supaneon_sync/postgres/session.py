@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import psycopg2
 from psycopg2 import sql
+from psycopg2.errorcodes import QUERY_CANCELED
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from supaneon_sync.errors import NeonError, PrimaryError, SupaneonError
@@ -108,13 +109,13 @@ class Session:
         """Run the block in a transaction that is open, or that it begins: committed, or rolled back."""
         try:
             yield
+            if self._beginning:  # nothing was done in it
+                self._beginning = ""
+            else:
+                self.execute("COMMIT")
         except BaseException:
             self.abandon()
             raise
-        if self._beginning:  # nothing was done in it
-            self._beginning = ""
-        else:
-            self.execute("COMMIT")
 
     @contextmanager
     def trial(self, mode: str = "") -> Iterator[None]:
@@ -147,7 +148,11 @@ class Session:
                 self._busy.release()
 
     def cancel(self) -> None:
-        """Ask the server to end what this session is doing. Never raises; safe from any thread."""
+        """Ask the server to end what this session is doing, and ask it for nothing more.
+
+        Between two statements the server has nothing to end, so the next is refused here, as the server
+        refuses one that it ends. Never raises; safe from any thread.
+        """
         with self._ending:
             if self._retired:
                 return
@@ -155,11 +160,6 @@ class Session:
         with suppress(psycopg2.Error):
             if not self.connection.closed:
                 self.connection.cancel()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether it was asked to end what it does. Asked between two statements, the server ends nothing."""
-        return self._cancelled
 
     def close(self) -> None:
         """Close the connection, unless it is another session's by now. Never raises."""
@@ -218,6 +218,8 @@ class Session:
     def _translating(self) -> Iterator[None]:
         if self._retired:
             raise RuntimeError("The session has been given back.")
+        if self._cancelled:
+            raise self._error(f"Nothing more is asked of {self.side.value}.", sqlstate=QUERY_CANCELED)
         try:
             yield
         except psycopg2.Error as error:
@@ -232,8 +234,8 @@ class Session:
             return beginning + statement
         return sql.SQL(beginning) + statement
 
-    def _error(self, message: str) -> SupaneonError:
-        return (PrimaryError if self.side is Side.PRIMARY else NeonError)(message)
+    def _error(self, message: str, **evidence: str) -> SupaneonError:
+        return (PrimaryError if self.side is Side.PRIMARY else NeonError)(message, **evidence)
 
     def __enter__(self) -> Session:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -38,9 +39,6 @@ class Site:
     def counter(self, _: int) -> Callable[[str, int], None]:
         return lambda label, _: self.done.append(label)
 
-    def check(self) -> None:
-        pass
-
     def arrived(self, tables: Sequence[Relation]) -> None:
         for table in tables:
             self.two.target.execute(f"CREATE INDEX ON public.{table.name} (id)")
@@ -58,10 +56,14 @@ def site(two: Two) -> Site:
 
 
 def work(
-    site: Site, *names: str, stop: Stop | None = None
+    site: Site,
+    *names: str,
+    stop: Stop | None = None,
+    builders: Builders | None = None,
+    told: list[str] | None = None,
 ) -> tuple[dict[Load, tuple[CopiedTable, ...]], list[str]]:
     arrivals = Arrivals(site, site, 1)  # type: ignore[arg-type]
-    told: list[str] = []
+    told = [] if told is None else told
     with site.two.reader() as (reader, tables):
         crew: Crew[Load, tuple[CopiedTable, ...]] = Crew(
             1,
@@ -72,7 +74,9 @@ def work(
         )
         crew.told = told.append
         one_by_one = [(tables[name],) for name in names or ("t",)]
-        return crew.work(one_by_one, lambda _, copied: arrivals.done(copied)), told
+        with nullcontext() if builders is None else builders.ending(crew):
+            results = crew.work(one_by_one, lambda _, copied: arrivals.done(copied))
+        return results, told
 
 
 def test_an_index_is_begun_while_the_primary_still_adds_up(
@@ -147,31 +151,38 @@ def test_what_has_not_arrived_is_copied_again(site: Site) -> None:
 
 
 class Doomed(Site):
-    """Has builds made by builders whose session is lost with the first."""
+    """Has builds made by builders whose session is lost with the first, while the primary is still busy."""
 
     def __init__(self, two: Two, builders: Builders) -> None:
         super().__init__(two)
-        self.check = builders.check  # type: ignore[method-assign]
         self._builders = builders
 
     def arrived(self, tables: Sequence[Relation]) -> None:
         self.rows.append(len(tables))
         self._builders.add(Build(()))
-        while True:
-            self._builders.check()
-            time.sleep(0.01)
+        self.begun.set()
 
 
-def test_no_more_is_copied_where_the_builders_have_lost_their_session(two: Two) -> None:
+def test_everything_ends_at_once_and_untried_where_the_builders_lose_their_session(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def long(source: Session, *_: Any) -> None:
+        source.query("SELECT pg_sleep(30)")
+
     def dying(sessions: Sessions, _: Build) -> Outcome:
         sessions[0].execute("SELECT pg_terminate_backend(pg_backend_pid(), 5000)")
         return Outcome()
 
     two.both("CREATE TABLE public.a (id int); CREATE TABLE public.b (id int)")
     two.source.execute("INSERT INTO public.a VALUES (1); INSERT INTO public.b VALUES (1)")
+    monkeypatch.setattr(sending, "fingerprints", long)
+    told: list[str] = []
+    began = time.monotonic()
     with Builders(crew_on(two.target, dying), 1) as builders:  # type: ignore[arg-type]
         site = Doomed(two, builders)
         with pytest.raises(NeonError, match="lost"):
-            work(site, "a", "b")
+            work(site, "a", "b", builders=builders, told=told)
+    assert time.monotonic() - began < 10
+    assert told == []
     assert site.rows == [1]
     assert two.target.execute("SELECT * FROM public.b") == []

@@ -561,6 +561,20 @@ def test_what_is_ended_while_a_session_is_opened_is_not_begun(two: Two, ending: 
     assert begun == []
 
 
+def test_who_misses_that_it_should_end_is_told_again(two: Two) -> None:
+    stop, began = Stop(), time.monotonic()
+
+    def task(sessions: Sessions, _: int) -> None:
+        stop.set()
+        with sessions[0].connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(30)")
+
+    crew: Crew[int, None] = Crew(1, two.sessions, task, stop)
+    with pytest.raises(Cancelled):
+        crew.work([1])
+    assert time.monotonic() - began < 10
+
+
 def test_a_crew_that_has_lost_workers_is_crowded_by_what_the_others_cannot_take_up(two: Two) -> None:
     gone, begun = threading.Semaphore(2), threading.Barrier(2)
     said: list[bool] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 
 import pytest
 
@@ -127,6 +128,26 @@ def test_a_stop_ends_a_query_at_once(server: Server) -> None:
         assert time.monotonic() - began < 5
     with pytest.raises(Cancelled):
         session.connect(reach(server), Side.NEON, purpose="test", stop=stop)
+
+
+def test_a_session_that_was_told_to_end_between_two_statements_asks_for_nothing_more(server: Server) -> None:
+    with session.connect(reach(server), Side.NEON, purpose="test") as opened:
+        opened.execute("CREATE TEMP TABLE t (a int)")
+
+        def work() -> None:
+            with opened.transaction():
+                opened.execute("INSERT INTO t VALUES (1)")
+                opened.cancel()
+
+        with pytest.raises(NeonError) as failure:
+            work()
+        assert failure.value.evidence["sqlstate"] == "57014"
+        with opened.connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM t")
+            assert cursor.fetchall() == [(0,)]
+        for asking in (opened.query, opened.execute, lambda text: opened.copy_out(text, BytesIO())):
+            with pytest.raises(NeonError, match="Nothing more"):
+                asking("COPY t TO STDOUT")
 
 
 def test_a_session_that_the_server_ended_is_a_lost_snapshot_on_the_primary(
