@@ -52,10 +52,11 @@ format: $(VENV)/.installed  ## Put the code into the one shape that `make lint` 
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
 
 bench: MAJORS = 17
-bench: $(VENV)/.installed postgres  ## Our engine against its peers (BENCH_ARGS="--size 100" for a quick look).
-	@$(PY) -m bench.compare --json docs/bench.json --chart docs/bench.svg $(BENCH_ARGS)
-	@$(PY) -m bench.second --json docs/second.json --chart docs/second.svg $(SECOND_ARGS)
+bench: $(VENV)/.installed postgres  ## Our engine against its peers, into docs/ (a quick look: python -m bench.compare --size 100).
+	@$(PY) -m bench.compare --json docs/bench.json $(BENCH_ARGS)
+	@$(PY) -m bench.second --json docs/second.json $(SECOND_ARGS)
 	@$(PY) -m bench.tiny --json docs/tiny.json $(TINY_ARGS)
+	@$(PY) -m bench.page
 
 image:  ## Build the image from this tree (needs Docker).
 	docker build --tag supaneon-sync:local .

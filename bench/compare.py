@@ -43,9 +43,10 @@ MEMORY = "256MB"
 Contender = Callable[[Route, Path], contenders.Steps]
 OURS, OURS_PROVED = "ours without proof", "ours with proof"
 OURS_BARE = "ours without proof or statistics"
+DIRECTORY = "pg_dump -Fd -j | pg_restore -j"
 PEERS: dict[str, Contender] = {
     "pg_dump | pg_restore": contenders.piped,
-    "pg_dump -Fd -j | pg_restore -j": contenders.directory,
+    DIRECTORY: contenders.directory,
     "pgcopydb clone": contenders.pgcopydb,
 }
 RESTORED_WHOLE = "pg_restore -j, then vacuumdb -z -j"
@@ -209,10 +210,17 @@ def main(arguments: list[str]) -> int:
     skipped = contenders.missing()
     for name, why in skipped.items():
         sys.stdout.write(f"{name} is left out: {why}.\n")
+    conditions = {
+        "cores": os.cpu_count(),
+        "jobs": options.jobs,
+        "server": SERVER | {"maintenance_work_mem": MEMORY},
+        "left_out": skipped,
+    }
+    before = telling.earlier(options.json, conditions) if options.add else None
     results: list[dict[str, Any]] = []
     fingerprints: dict[str, Any] = {}
     for shape in options.shapes:
-        dataset = datasets.SHAPES[shape](options.size * 1_000_000)
+        dataset = datasets.SHAPES[shape]((options.size or datasets.SIZES[shape]) * 1_000_000)
         what = f"{shape}, PostgreSQL {options.major}"
         with pair(options.major) as servers:
             size = fill(servers.source, dataset)
@@ -225,21 +233,15 @@ def main(arguments: list[str]) -> int:
                 results.append({"shape": what, "size": size, "description": dataset.description, **found})
                 sys.stdout.write(f"\n{delay:g} ms each way\n\n{telling.table(found, PEERS, WHOLE)}\n")
                 sys.stdout.flush()
-    document = {
-        "cores": os.cpu_count(),
-        "jobs": options.jobs,
-        "server": SERVER | {"maintenance_work_mem": MEMORY},
-        "left_out": skipped,
-        "fingerprints": fingerprints,
-        "results": results,
-    }
-    telling.keep(document, options)
+    document = conditions | {"fingerprints": fingerprints, "results": results}
+    telling.keep(document, options.json, before)
     return 0
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--size", type=int, default=1000, help="megabytes of each database, about (1000)")
+    sizes = ", ".join(f"{size} for {name}" for name, size in datasets.SIZES.items())
+    parser.add_argument("--size", type=int, help=f"megabytes of each database, about ({sizes})")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("--major", type=int, default=17)
@@ -248,8 +250,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--delays", nargs="+", type=float, default=[0, 10], help="milliseconds each way (0 10)"
     )
     parser.add_argument("--add", action="store_true", help="keep what the JSON tells of other measurements")
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
-    parser.add_argument("--chart", type=Path, default=Path("build/bench.svg"))
+    parser.add_argument(
+        "--json", type=Path, default=Path("build/bench.json"), help="where to; the chart goes beside it"
+    )
     return parser.parse_args(arguments)
 
 

@@ -85,3 +85,5 @@ def toast(size: int) -> Dataset:
 
 SHAPES = {"many-tables": many_tables, "index-heavy": index_heavy, "toast": toast}
 """Every shape by its name."""
+SIZES = {"many-tables": 650, "index-heavy": 1200, "toast": 1700}
+"""Megabytes asked for, by shape; what comes of them, on disk and with indexes, is between 0.9 and 2 GB."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.contenders import DATABASE, PASSWORD, USER
@@ -66,3 +66,15 @@ def told(found: dict[str, Any]) -> str:
         f" ({found['rows'] / found['fingerprints']:.0f} rows/s, {rate:.0f} MB/s);"
         f" binary COPY of the same to nowhere: {found['copy']:.2f} s"
     )
+
+
+def table(found: Mapping[str, dict[str, Any]]) -> str:
+    """Return the figures of several databases, by their names, as a table in Markdown."""
+    heads = ("rows", "as binary", "COPY", "fingerprints", "rows a second", "MB a second")
+    rows = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
+    for name, one in found.items():
+        megabytes, seconds = one["bytes"] / 1e6, one["fingerprints"]
+        cells = [f"{one['rows']}", f"{megabytes:.0f} MB", f"{one['copy']:.2f} s", f"{seconds:.2f} s"]
+        cells += [f"{one['rows'] / seconds:.0f}", f"{megabytes / seconds:.0f}"]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from bench.lines import way
+
 _COLOURS = {
     "ours without proof": "#0b6e4f",
     "ours with proof": "#3fa77f",
@@ -27,9 +29,8 @@ def draw(document: dict[str, Any]) -> str:
     for result in document["results"]:
         found = result["contenders"]
         longest = max(one["seconds"] for one in found.values())
-        line = f"{result['delay'] * 1000:g} ms each way" if result["delay"] else "loopback"
         what = f"{result['description']}, {result['size'] / 1e6:.0f} MB, rounds: {result['rounds']}"
-        title = f"{result['shape']}, {line} ({what})"
+        title = f"{result['shape']}, {way(result)} ({what})"
         parts.append(f'<text x="10" y="{y}" font-weight="bold">{escape(title)}</text>')
         y += 10
         for name, one in found.items():

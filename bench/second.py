@@ -21,8 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import compare, contenders, picture, telling, watching
+from bench import compare, contenders, telling, watching
 from bench.contenders import DATABASE, Route
+from bench.lines import Result, ratio
 from bench.slow_line import slow_line
 from supaneon_sync.sandbox.server import Server
 
@@ -177,21 +178,21 @@ def line(bench: Bench, rows: Rows, count: int, delay: float, options: argparse.N
     return {"delay": delay, "contenders": {name: telling.summary(found) for name, found in runs.items()}}
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: Result) -> str:
     """Return a measured line as a table in Markdown: medians, and ratios to the fastest peer's full copy."""
-    found = result["contenders"]
-    peers = [one for name, one in found.items() if name in compare.PEERS]
-    best = min(peers, key=lambda one: one["seconds"])
-    lines = ["| | seconds | to the fastest peer | bytes from the primary | pages read | WAL on the mirror |"]
+    lines = ["| | seconds | to the fastest peer | sent by the primary | WAL on the mirror | snapshot held |"]
     lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for name, one in found.items():
-        cells = [f"{one['seconds']:.2f}", f"{one['seconds'] / best['seconds']:.2f}"]
+    for name, one in result["contenders"].items():
         sent = one.get("from_primary", one.get("sent"))
-        whole = best.get("from_primary")
-        part = f" ({100 * sent / whole:.1f} %)" if sent is not None and whole else ""
-        cells += ["" if sent is None else f"{sent / 1e6:.1f} MB{part}", f"{one['pages_read']:.0f}"]
-        cells += [f"{one['wal'] / 1e6:.1f} MB"]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        cells = [
+            f"{one['seconds']:.2f}",
+            f"{ratio(result, name, compare.PEERS):.2f}",
+            "everything" if sent is None else f"{sent / 1e6:.1f} MB",
+            f"{one['wal'] / 1e6:.1f} MB",
+            f"{one['phases']['snapshot held']:.1f} s" if "phases" in one else "",
+        ]
+        label = name.replace("|", "\\|")
+        lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -225,17 +226,11 @@ def main(arguments: list[str]) -> int:
     document = {
         "cores": os.cpu_count(),
         "jobs": options.jobs,
-        "rounds": options.rounds,
         "server": SERVER | {"maintenance_work_mem": compare.MEMORY},
         "left_out": contenders.missing(),
         "results": results,
     }
-    for path, text in (
-        (options.json, json.dumps(document, indent=1) + "\n"),
-        (options.chart, picture.draw(document)),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    telling.keep(document, options.json)
     return 0
 
 
@@ -250,8 +245,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--delays", nargs="+", type=float, default=[0, 10], help="milliseconds each way (0 10)"
     )
-    parser.add_argument("--json", type=Path, default=Path("build/second.json"))
-    parser.add_argument("--chart", type=Path, default=Path("build/second.svg"))
+    parser.add_argument(
+        "--json", type=Path, default=Path("build/second.json"), help="where to; the chart goes beside it"
+    )
     return parser.parse_args(arguments)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from bench import picture
+from bench.lines import Result, ratio
 
 FLOOR = "floor"
 
@@ -26,21 +27,17 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def table(result: dict[str, Any], peers: Iterable[str], whole: Iterable[str]) -> str:
+def table(result: Result, peers: Collection[str], whole: Collection[str]) -> str:
     """Return a measured line as a table in Markdown: medians, and ratios to the fastest of some contenders.
 
     Those are the ``peers``, the ones that leave the copy ``whole``, which is with statistics, and the floor.
     """
-    found = result["contenders"]
-    best = [
-        min(found[name]["seconds"] for name in names if name in found) for names in (peers, whole, [FLOOR])
-    ]
     heads = ["seconds", "to the fastest peer", "to the fastest with statistics", "to the floor", "processor"]
     heads += ["memory", "disk", "pages read", "WAL", "full-page images", "from the primary"]
     rows = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
-    for name, one in found.items():
-        ratios = [one["seconds"] / other for other in best]
-        cells = [f"{one['seconds']:.2f}", *(f"{ratio:.2f}" for ratio in ratios)]
+    for name, one in result["contenders"].items():
+        ratios = [ratio(result, name, others) for others in (peers, whole, [FLOOR])]
+        cells = [f"{one['seconds']:.2f}", *(f"{one:.2f}" for one in ratios)]
         if "memory" in one:
             cells += [f"{one['processor']:.1f} s"]
             cells += [f"{one[key] / 1e6:.0f} MB" for key in ("memory", "disk")]
@@ -57,15 +54,29 @@ def table(result: dict[str, Any], peers: Iterable[str], whole: Iterable[str]) ->
     return "\n".join(rows)
 
 
-def keep(document: dict[str, Any], options: argparse.Namespace) -> None:
-    """Write the document and its chart, with ``--add`` beside what was measured of other shapes and lines."""
-    if options.add and options.json.exists():
-        before = json.loads(options.json.read_text())
+def earlier(path: Path, conditions: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the document that is there already, None without one, for others to be kept beside it.
+
+    Raises SystemExit where its figures are not of the same conditions: cores, jobs, servers, peers.
+    """
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text())
+    differing = [name for name, value in conditions.items() if found[name] != value]
+    if differing:
+        raise SystemExit(f"The figures in {path} are of other conditions: {', '.join(differing)}.")
+    return found
+
+
+def keep(document: dict[str, Any], path: Path, before: dict[str, Any] | None = None) -> None:
+    """Write the document, with what was measured before of other shapes and lines; beside it the chart."""
+    if before:
         measured = {(one["shape"], one["delay"]) for one in document["results"]}
         others = [one for one in before["results"] if (one["shape"], one["delay"]) not in measured]
-        document["results"] = [*others, *document["results"]]
-        document["fingerprints"] = before["fingerprints"] | document["fingerprints"]
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(document, indent=1) + "\n")
-    options.chart.parent.mkdir(parents=True, exist_ok=True)
-    options.chart.write_text(picture.draw(document))
+        document = document | {
+            "results": [*others, *document["results"]],
+            "fingerprints": before["fingerprints"] | document["fingerprints"],
+        }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
+    path.with_suffix(".svg").write_text(picture.draw(document))

@@ -27,6 +27,8 @@ from supaneon_sync.sandbox.testing import Sandbox
 _EVERY = 0.002
 """Seconds between two looks at whether an operation runs."""
 _STARTING = "(the process starts)"
+BACKUPS = {"first": "first backup", "second": "second backup, one row changed"}
+"""The backups of a round, and what they are called."""
 _STEP = re.compile(r"\d\d:\d\d:\d\d (\S.*)")
 """A line that announces a step; lines within a step are indented."""
 TABLE = """
@@ -123,11 +125,17 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return the results as tables in Markdown: of each backup, and of what is not the API's."""
+    """Return the results as a table in Markdown."""
     lines = ["| | whole | the API's operations | the rest |", "| --- | ---: | ---: | ---: |"]
-    for name, one in results.items():
-        cells = " | ".join(f"{one[key]:.2f} s" for key in ("seconds", "api", "rest"))
-        lines.append(f"| {name} backup | {cells} |")
+    for name, label in BACKUPS.items():
+        cells = " | ".join(f"{results[name][key]:.2f} s" for key in ("seconds", "api", "rest"))
+        lines.append(f"| {label} | {cells} |")
+    return "\n".join(lines)
+
+
+def steps(results: dict[str, Any]) -> str:
+    """Return tables in Markdown of what is not the API's, by step, the longest first."""
+    lines = []
     for name, one in results.items():
         lines += ["", f"| what the rest of the {name} backup is | seconds |", "| --- | ---: |"]
         longest = sorted(one["steps"].items(), key=lambda step: -step[1])
@@ -144,8 +152,8 @@ def main(arguments: list[str]) -> int:
         rounds.append(round_of(options))
         told = {name: round(one["rest"], 2) for name, one in rounds[-1].items()}
         sys.stderr.write(f"  beyond the API's operations: {told}\n")
-    results = {name: summary([one[name] for one in rounds]) for name in ("first", "second")}
-    sys.stdout.write(f"\n{options.tables} small tables\n\n{table(results)}\n")
+    results = {name: summary([one[name] for one in rounds]) for name in BACKUPS}
+    sys.stdout.write(f"\n{options.tables} small tables\n\n{table(results)}\n{steps(results)}\n")
     document = {
         "cores": os.cpu_count(),
         "major": options.major,
