@@ -3,6 +3,9 @@
 Three things escape a snapshot: TRUNCATE and table rewrites (other readers of the same snapshot then
 see no rows), columns that were dropped and made again, and sequences. `reading` takes a table's lock
 and then asks what it is *now*; sequences are read once, apart.
+
+Every transaction that reads is asked first whether it has what the session has set: behind a
+transaction pooler it may run in another backend, which renders and hides rows as it likes.
 """
 
 from __future__ import annotations
@@ -21,12 +24,17 @@ from supaneon_sync.postgres.failures import Side, lost
 from supaneon_sync.postgres.session import Session
 
 _BEGIN = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-_EXPORT = """
-SELECT pg_export_snapshot(),
+_PINNED = """
+(current_setting('search_path') = 'pg_catalog' AND current_setting('row_security') = 'off'
+ AND current_setting('extra_float_digits') = '3' AND current_setting('transaction_read_only') = 'on')
+"""
+_EXPORT = f"""
+SELECT {_PINNED}, pg_export_snapshot(),
        CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_xact_replay_timestamp(), statement_timestamp())
             ELSE statement_timestamp() END,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
 """
+_JOIN = f"SET TRANSACTION SNAPSHOT %s; SELECT {_PINNED}"
 
 # Functions look the catalogs up as they are now, plain SELECTs as the snapshot saw them.
 _STILL = """
@@ -39,12 +47,6 @@ SELECT {position}, coalesce(pg_relation_filenode({oid}::oid), 0) = {file}
        coalesce(pg_table_size({oid}::oid), 0),
        coalesce(pg_relation_size({oid}::oid), 0)
 FROM unnest({numbers}::int[], {names}::text[]) AS a (number, name)
-"""
-# Asked for in the transaction that will read: behind a transaction pooler it may be another backend's.
-_PINNED = """
-SELECT -1, current_setting('search_path') = 'pg_catalog' AND current_setting('row_security') = 'off'
-   AND current_setting('extra_float_digits') = '3' AND current_setting('transaction_read_only') = 'on',
-       0::bigint, 0::bigint
 """
 _WORTH_A_LOOK = ("55P03", "42P01", "3F000", "42809", "22023", "42704", "XX000")
 """Locked, gone, replaced, or the snapshot itself: asked step by step, it is known which."""
@@ -62,22 +64,30 @@ class Snapshot:
 
 
 def export(holder: Session) -> Snapshot:
-    """Open a transaction in ``holder`` and export its snapshot; it lives as long as the transaction."""
-    name, time, lsn = holder.one(f"BEGIN {_BEGIN}; {_EXPORT}")
+    """Open a transaction in ``holder`` and export its snapshot; it lives as long as the transaction.
+
+    Raises PrimaryError where the transaction has lost the session's settings.
+    """
+    pinned, name, time, lsn = holder.one(f"BEGIN {_BEGIN}; {_EXPORT}")
+    _demand_settings(pinned)
     return Snapshot(name, time, lsn)
 
 
 @contextmanager
 def joined(session: Session, snapshot: Snapshot) -> Iterator[None]:
-    """Run the block in a transaction that sees the snapshot."""
+    """Run the block in a transaction that sees the snapshot.
+
+    Raises SnapshotLost where that is gone, PrimaryError where the session's settings are.
+    """
     with session.transaction(_BEGIN):
         try:
-            session.execute("SET TRANSACTION SNAPSHOT %s", (snapshot.name,))
+            pinned = session.value(_JOIN, (snapshot.name,))
         except PrimaryError as error:
             if lost(error):
                 raise
             gone = SnapshotLost(f"The primary's snapshot is gone: {error.message}")
             raise gone.with_evidence(error.evidence) from None
+        _demand_settings(pinned)
         yield
 
 
@@ -134,25 +144,31 @@ def _examination(tables: Sequence[Relation]) -> sql.Composable:
         )
         for position, table in enumerate(tables)
     ]
-    return sql.SQL(" UNION ALL ").join([sql.SQL(_PINNED), *asked])
+    return sql.SQL(" UNION ALL ").join([sql.SQL(f"SELECT -1, {_PINNED}, 0::bigint, 0::bigint"), *asked])
 
 
 def _unchanged(rows: Sequence[tuple[int, bool, int, int]], tables: Sequence[Relation]) -> dict[Relation, int]:
     sizes: dict[Relation, int] = {}
     for position, sound, size, main in rows:
-        if position < 0 and not sound:
-            raise PrimaryError(
-                "The primary forgets settings between transactions, as a transaction pooler does.",
-                remedy="Use the direct connection or the session pooler (port 5432).",
-            )
-        if position >= 0:
-            if not sound:
-                raise SnapshotLost(
-                    f"{tables[position].label} was truncated, rewritten or altered on the primary"
-                    " after the snapshot."
-                )
+        if position < 0:
+            _demand_settings(sound)
+        elif sound:
             sizes[tables[position]] = size if main else 0
+        else:
+            raise SnapshotLost(
+                f"{tables[position].label} was truncated, rewritten or altered on the primary"
+                " after the snapshot."
+            )
     return sizes
+
+
+def _demand_settings(pinned: bool) -> None:
+    """Go on only where the transaction has the settings that were pinned when its session was opened."""
+    if not pinned:
+        raise PrimaryError(
+            "The primary forgets settings between transactions, as a transaction pooler does.",
+            remedy="Use the direct connection or the session pooler (port 5432).",
+        )
 
 
 def _locking(tables: Sequence[Relation], lock_wait: timedelta) -> sql.Composable:
