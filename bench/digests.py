@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bench import markdown
 from bench.contenders import DATABASE, PASSWORD, USER
 from supaneon_sync.postgres import inventory, session
 from supaneon_sync.postgres.conninfo import Conninfo
@@ -70,11 +71,10 @@ def told(found: dict[str, Any]) -> str:
 
 def table(found: Mapping[str, dict[str, Any]]) -> str:
     """Return the figures of several databases, by their names, as a table in Markdown."""
-    heads = ("rows", "as binary", "COPY", "fingerprints", "rows a second", "MB a second")
-    rows = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
+    heads = ("", "rows", "as binary", "COPY", "fingerprints", "rows a second", "MB a second")
+    rows = []
     for name, one in found.items():
         megabytes, seconds = one["bytes"] / 1e6, one["fingerprints"]
-        cells = [f"{one['rows']}", f"{megabytes:.0f} MB", f"{one['copy']:.2f} s", f"{seconds:.2f} s"]
-        cells += [f"{one['rows'] / seconds:.0f}", f"{megabytes / seconds:.0f}"]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+        cells = [name, f"{one['rows']}", f"{megabytes:.0f} MB", f"{one['copy']:.2f} s", f"{seconds:.2f} s"]
+        rows.append([*cells, f"{one['rows'] / seconds:.0f}", f"{megabytes / seconds:.0f}"])
+    return markdown.table(heads, rows)

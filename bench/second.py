@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import compare, contenders, telling, watching
+from bench import compare, contenders, markdown, telling, watching
 from bench.contenders import DATABASE, Route
 from bench.lines import Result, ratio
 from bench.slow_line import slow_line
@@ -180,20 +180,28 @@ def line(bench: Bench, rows: Rows, count: int, delay: float, options: argparse.N
 
 def table(result: Result) -> str:
     """Return a measured line as a table in Markdown: medians, and ratios to the fastest peer's full copy."""
-    lines = ["| | seconds | to the fastest peer | sent by the primary | WAL on the mirror | snapshot held |"]
-    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
+    heads = (
+        "",
+        "seconds",
+        "to the fastest peer",
+        "sent by the primary",
+        "WAL on the mirror",
+        "snapshot held",
+    )
+    rows = []
     for name, one in result["contenders"].items():
         sent = one.get("from_primary", one.get("sent"))
-        cells = [
-            f"{one['seconds']:.2f}",
-            f"{ratio(result, name, compare.PEERS):.2f}",
-            "everything" if sent is None else f"{sent / 1e6:.1f} MB",
-            f"{one['wal'] / 1e6:.1f} MB",
-            f"{one['phases']['snapshot held']:.1f} s" if "phases" in one else "",
-        ]
-        label = name.replace("|", "\\|")
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(
+            (
+                name,
+                f"{one['seconds']:.2f}",
+                f"{ratio(result, name, compare.PEERS):.2f}",
+                "everything" if sent is None else f"{sent / 1e6:.1f} MB",
+                f"{one['wal'] / 1e6:.1f} MB",
+                f"{one['phases']['snapshot held']:.1f} s" if "phases" in one else "",
+            )
+        )
+    return markdown.table(heads, rows)
 
 
 def main(arguments: list[str]) -> int:

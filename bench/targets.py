@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from bench import compare, second
+from bench import compare, markdown, second
 from bench.lines import Result, find, ratio
 from bench.telling import FLOOR
 
@@ -49,10 +49,9 @@ class Target:
     beside: str = ""
 
     @property
-    def row(self) -> str:
-        """A row of a table in Markdown."""
-        wanted = self.wanted.format(*(f"{one.limit:g}" for one in self.seen))
-        return f"| {wanted} | {'; '.join(self._told())} |"
+    def row(self) -> tuple[str, str]:
+        """What is wanted, and what was seen."""
+        return self.wanted.format(*(f"{one.limit:g}" for one in self.seen)), "; ".join(self._told())
 
     def _told(self) -> Iterator[str]:
         for reached, alike in groupby(self.seen, key=lambda one: one.reached):
@@ -63,7 +62,7 @@ class Target:
 
 def table(targets: Sequence[Target]) -> str:
     """Return the targets as a table in Markdown."""
-    return "\n".join(("| what we want | seen |", "| --- | --- |", *(target.row for target in targets)))
+    return markdown.table(("what we want", "seen"), (target.row for target in targets), figures=False)
 
 
 def of_copies(results: Sequence[Result]) -> list[Target]:

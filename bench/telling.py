@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import picture
+from bench import markdown, picture
 from bench.lines import Result, ratio
 
 FLOOR = "floor"
@@ -32,12 +32,12 @@ def table(result: Result, peers: Collection[str], whole: Collection[str]) -> str
 
     Those are the ``peers``, the ones that leave the copy ``whole``, which is with statistics, and the floor.
     """
-    heads = ["seconds", "to the fastest peer", "to the fastest with statistics", "to the floor", "processor"]
-    heads += ["memory", "disk", "pages read", "WAL", "full-page images", "from the primary"]
-    rows = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
+    heads = ["", "seconds", "to the fastest peer", "to the fastest with statistics", "to the floor"]
+    heads += ["processor", "memory", "disk", "pages read", "WAL", "full-page images", "from the primary"]
+    rows = []
     for name, one in result["contenders"].items():
         ratios = [ratio(result, name, others) for others in (peers, whole, [FLOOR])]
-        cells = [f"{one['seconds']:.2f}", *(f"{one:.2f}" for one in ratios)]
+        cells = [name, f"{one['seconds']:.2f}", *(f"{part:.2f}" for part in ratios)]
         if "memory" in one:
             cells += [f"{one['processor']:.1f} s"]
             cells += [f"{one[key] / 1e6:.0f} MB" for key in ("memory", "disk")]
@@ -47,11 +47,8 @@ def table(result: Result, peers: Collection[str], whole: Collection[str]) -> str
                 f"{one['full_page_images']:.0f}",
                 f"{one['from_primary'] / 1e6:.0f} MB" if "from_primary" in one else "not counted",
             ]
-        else:
-            cells += [""] * (len(heads) - len(cells))
-        label = name.replace("|", "\\|")
-        rows.append(f"| {label} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+        rows.append(cells + [""] * (len(heads) - len(cells)))
+    return markdown.table(heads, rows)
 
 
 def earlier(path: Path, conditions: Mapping[str, Any]) -> dict[str, Any] | None:

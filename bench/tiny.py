@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench import markdown
 from supaneon_sync.sandbox.testing import Sandbox
 
 _EVERY = 0.002
@@ -126,21 +127,22 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def table(results: dict[str, Any]) -> str:
     """Return the results as a table in Markdown."""
-    lines = ["| | whole | the API's operations | the rest |", "| --- | ---: | ---: | ---: |"]
-    for name, label in BACKUPS.items():
-        cells = " | ".join(f"{results[name][key]:.2f} s" for key in ("seconds", "api", "rest"))
-        lines.append(f"| {label} | {cells} |")
-    return "\n".join(lines)
+    heads = ("", "whole", "the API's operations", "the rest")
+    rows = [
+        (label, *(f"{results[name][key]:.2f} s" for key in ("seconds", "api", "rest")))
+        for name, label in BACKUPS.items()
+    ]
+    return markdown.table(heads, rows)
 
 
 def steps(results: dict[str, Any]) -> str:
     """Return tables in Markdown of what is not the API's, by step, the longest first."""
-    lines = []
+    tables = []
     for name, one in results.items():
-        lines += ["", f"| what the rest of the {name} backup is | seconds |", "| --- | ---: |"]
         longest = sorted(one["steps"].items(), key=lambda step: -step[1])
-        lines += [f"| {step} | {seconds:.2f} |" for step, seconds in longest]
-    return "\n".join(lines)
+        rows = [(step, f"{seconds:.2f}") for step, seconds in longest]
+        tables.append(markdown.table((f"what the rest of the {name} backup is", "seconds"), rows))
+    return "\n\n".join(tables)
 
 
 def main(arguments: list[str]) -> int:
@@ -153,7 +155,7 @@ def main(arguments: list[str]) -> int:
         told = {name: round(one["rest"], 2) for name, one in rounds[-1].items()}
         sys.stderr.write(f"  beyond the API's operations: {told}\n")
     results = {name: summary([one[name] for one in rounds]) for name in BACKUPS}
-    sys.stdout.write(f"\n{options.tables} small tables\n\n{table(results)}\n{steps(results)}\n")
+    sys.stdout.write(f"\n{options.tables} small tables\n\n{table(results)}\n\n{steps(results)}\n")
     document = {
         "cores": os.cpu_count(),
         "major": options.major,
