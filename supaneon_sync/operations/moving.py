@@ -130,9 +130,7 @@ class Telling:
             rows = 0 if one is None else one.copy_rows
             size = 0 if one is None else one.bytes
             return Moved(table.label, moved.UNCHANGED, None, rows, rows, size, self._pages(table, scans))
-        state = moved.REWRITTEN if one is None or one.fate is Fate.REWRITE else moved.DELTA
-        if one is None and not self._stood(table):
-            state = moved.NEW
+        state = one.fate.value if one else moved.REWRITTEN if self._stood(table) else moved.NEW
         return Moved(
             label=table.label,
             state=state,

@@ -20,7 +20,7 @@ from supaneon_sync.postgres import statistics
 from supaneon_sync.postgres.copying import SMALL
 from supaneon_sync.postgres.crew import Crew, Sessions, tolerated
 from supaneon_sync.postgres.session import Session
-from supaneon_sync.postgres.violations import VIOLATIONS, Violation, naming
+from supaneon_sync.postgres.violations import VIOLATIONS, Violation, all_taken, naming
 
 _KINDS = ("INDEX", "CONSTRAINT")
 _TABLES = ("TABLE", "MATERIALIZED VIEW")
@@ -176,14 +176,9 @@ def run(sessions: Sessions, build: Build, *, crowded: bool = False) -> Outcome:
 
 
 def _make(session: Session, entries: Sequence[Entry], settings: str) -> tuple[Violation, ...]:
-    if len(entries) > 1:
-        try:
-            session.execute(settings + "\n".join(entry.definition for entry in entries))
-        except NeonError as error:
-            if "sqlstate" not in error.evidence:
-                raise
-        else:
-            return ()
+    together = settings + "\n".join(entry.definition for entry in entries)
+    if len(entries) > 1 and all_taken(session, together):
+        return ()
     return _one_by_one(session, entries, settings)
 
 

@@ -17,6 +17,7 @@ from enum import StrEnum
 from psycopg2 import sql
 
 from supaneon_sync.policy import grid as grids
+from supaneon_sync.policy import moved
 from supaneon_sync.policy.baseline import Content, Horizon
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.grid import Grid
@@ -49,11 +50,11 @@ _NO_KEY = "it has no key that tells its rows apart"
 
 
 class Fate(StrEnum):
-    """What is to become of a table's rows on the mirror."""
+    """What is to become of a table's rows on the mirror, in the words for what it then went through."""
 
-    UNCHANGED = "unchanged"
-    DELTA = "rows changed"
-    REWRITE = "rewritten"
+    UNCHANGED = moved.UNCHANGED
+    DELTA = moved.DELTA
+    REWRITE = moved.REWRITTEN
 
 
 @dataclass(frozen=True)

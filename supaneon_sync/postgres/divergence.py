@@ -25,7 +25,7 @@ from supaneon_sync.postgres.shape import read as read_shape
 PARTS = 1024
 """Into how many parts a table is divided by its keys' hashes. A power of two."""
 _BATCH = 5000
-_KEYS = """
+_PRIMARY_KEYS = """
 SELECT i.indrelid, array_agg(a.attname::text ORDER BY k.position)
 FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, position)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
@@ -86,7 +86,7 @@ def read(session: Session) -> Side:
 
 
 def _rows_of(session: Session, tables: Sequence[Relation]) -> Rows:
-    keys = {oid: tuple(columns) for oid, columns in session.query(_KEYS)}
+    keys = {oid: tuple(columns) for oid, columns in session.query(_PRIMARY_KEYS)}
     return Rows(
         session,
         tables={table.label: table for table in tables},

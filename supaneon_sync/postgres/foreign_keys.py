@@ -17,7 +17,7 @@ from supaneon_sync.errors import NeonError
 from supaneon_sync.policy.entries import Entry
 from supaneon_sync.postgres.crew import Crew, Sessions, tolerated
 from supaneon_sync.postgres.session import Session
-from supaneon_sync.postgres.violations import FOREIGN_KEY, Violation, naming
+from supaneon_sync.postgres.violations import FOREIGN_KEY, Violation, all_taken, naming
 
 _BATCH = 50
 _UNSUPPORTED = ("0A000", "42809")
@@ -86,14 +86,7 @@ def _unseen(entry: Entry) -> str:
 
 def _without_looking(session: Session, entries: Sequence[Entry], left: list[Entry]) -> list[Entry]:
     """Add the keys NOT VALID, in one round trip; those that cannot be go to ``left``."""
-    if not entries:
-        return []
-    try:
-        session.execute("\n".join(map(_unseen, entries)))
-    except NeonError as error:
-        if "sqlstate" not in error.evidence:
-            raise
-    else:
+    if entries and all_taken(session, "\n".join(map(_unseen, entries))):
         return list(entries)
     added: list[Entry] = []
     for entry in entries:
@@ -152,12 +145,8 @@ def _validations(keys: Sequence[_Key], named: Mapping[tuple[str, str], Entry]) -
 def validate(sessions: Sessions, one: Validation) -> tuple[Violation, ...]:
     """Hold the keys against the rows: small tables' in one round trip, and one by one where that fails."""
     if len(one.keys) > 1 and one.keys[0][0].pages <= _PAGES:
-        try:
-            sessions[0].execute(sql.SQL("; ").join(_validating(key) for key, _ in one.keys))
-        except NeonError as error:
-            if "sqlstate" not in error.evidence:
-                raise
-        else:
+        together = sql.SQL("; ").join(_validating(key) for key, _ in one.keys)
+        if all_taken(sessions[0], together):
             return ()
     violations: list[Violation] = []
     for key, entry in one.keys:

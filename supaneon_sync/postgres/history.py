@@ -25,9 +25,12 @@ from supaneon_sync.postgres.session import Session
 # A crash of one process restarts all but the postmaster, and may give numbers out again that no disk knew of;
 # it also makes the server's statistics begin anew.
 _RUN = "pg_postmaster_start_time()::text || ' ' || d.oid || ' ' || coalesce(b.stats_reset::text, '')"
+OPEN = """
+pg_snapshot_xmin(pg_current_snapshot())::text::int8, pg_snapshot_xmax(pg_current_snapshot())::text::int8
+"""
+"""The oldest transaction that is open, and the first that has not begun."""
 _NOW = f"""
-SELECT {_RUN}, pg_snapshot_xmin(pg_current_snapshot())::text::int8,
-       pg_snapshot_xmax(pg_current_snapshot())::text::int8,
+SELECT {_RUN}, {OPEN},
        CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn()::text END,
        ARRAY(SELECT oid::int8 FROM pg_class WHERE relam = 2 AND relkind = 'r'), statement_timestamp()
 FROM pg_database d, pg_stat_bgwriter b WHERE d.datname = current_database()

@@ -20,11 +20,7 @@ from supaneon_sync.postgres import history
 from supaneon_sync.postgres.fingerprint import Fingerprint, Method, Seed, Tally, statement_of_some
 from supaneon_sync.postgres.session import Session
 
-_NOW = """
-SELECT d.oid::text, pg_snapshot_xmin(pg_current_snapshot())::text::int8,
-       pg_snapshot_xmax(pg_current_snapshot())::text::int8
-FROM pg_database d WHERE d.datname = current_database()
-"""
+_NOW = f"SELECT d.oid::text, {history.OPEN} FROM pg_database d WHERE d.datname = current_database()"
 _PLACES = """
 SELECT n.nspname, c.relname, concat_ws(' ', c.oid, pg_relation_filenode(c.oid), md5(string_agg(
          concat_ws(' ', a.attnum, quote_ident(a.attname), a.atttypid, a.atttypmod, a.attisdropped,

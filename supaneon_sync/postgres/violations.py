@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from supaneon_sync.errors import SupaneonError
+from supaneon_sync.errors import NeonError, SupaneonError
 from supaneon_sync.policy.entries import Entry
+from supaneon_sync.postgres.failures import refused
+from supaneon_sync.postgres.session import Session, Statement
 
 UNIQUE, EXCLUSION, CHECK, FOREIGN_KEY = "23505", "23P01", "23514", "23503"
 VIOLATIONS = (UNIQUE, EXCLUSION, CHECK, FOREIGN_KEY)
@@ -30,3 +32,17 @@ def naming(entry: Entry, what: str = "made on") -> Iterator[None]:
     except SupaneonError as error:
         named = f"{entry.kind.lower()} {entry.name} could not be {what} the copy: {error.message}"
         raise type(error)(named, remedy=error.remedy).with_evidence(error.evidence) from None
+
+
+def all_taken(session: Session, statements: Statement) -> bool:
+    """Run statements in one round trip, all or none; say whether the server took them.
+
+    Raises NeonError where the session is gone.
+    """
+    try:
+        session.execute(statements)
+    except NeonError as error:
+        if not refused(error):
+            raise
+        return False
+    return True

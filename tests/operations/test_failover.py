@@ -23,7 +23,6 @@ from tests.operations.failing_over import (
     ask,
     backup_of,
     call,
-    clear,
     failovers,
     ledger_rows,
     resets,
@@ -40,19 +39,6 @@ with psycopg2.connect(os.environ["DATABASE_URL"], sslrootcert=os.environ["ROOTS"
     cursor.execute("SELECT count(*) FROM public.tasks")
     print(cursor.fetchone()[0], session.get_dsn_parameters()["host"])
 """
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[Sandbox]:
-    with with_backup() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def standby(world: Sandbox) -> Iterator[Sandbox]:
-    """A standby with one backup and no failover; every failover is gone afterwards."""
-    yield world
-    clear(world)
 
 
 @pytest.fixture(scope="module")

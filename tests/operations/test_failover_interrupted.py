@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +24,6 @@ from tests.operations.failing_over import (
     ask,
     backup_of,
     call,
-    clear,
     failovers,
     kill,
     resets,
@@ -38,19 +36,6 @@ CREATE = {"method": "POST", "path": "/branches$"}
 RESET = {"method": "POST", "path": "/reset_password$"}
 CHANGE = {"method": "PATCH", "path": "/branches/"}
 URI = {"method": "GET", "path": "/connection_uri$"}
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[Sandbox]:
-    with with_backup() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def standby(world: Sandbox) -> Iterator[Sandbox]:
-    """A standby with one backup and no failover; every failover is gone afterwards."""
-    yield world
-    clear(world)
 
 
 def check_one(sandbox: Sandbox, *outcomes: Outcome) -> None:

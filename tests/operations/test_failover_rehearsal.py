@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from supaneon_sync.policy.failover import Step
 from supaneon_sync.run import Stop
 from supaneon_sync.sandbox.testing import Sandbox
 from supaneon_sync.secret import Secret
-from tests.operations.failing_over import call, clear, failovers, ledger_rows, with_backup
+from tests.operations.failing_over import call, failovers, ledger_rows
 from tests.tool import at, command, finished, perform
 
 SHOW = """
@@ -25,18 +24,6 @@ there = [name for name in sys.argv[1:] if name in os.environ]
 print(os.environ["DATABASE_URL"], os.environ["OF_THE_USER"], there)
 sys.exit(3)
 """
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[Sandbox]:
-    with with_backup() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def standby(world: Sandbox) -> Iterator[Sandbox]:
-    yield world
-    clear(world)
 
 
 def everything(sandbox: Sandbox) -> tuple[set[str], set[str]]:
