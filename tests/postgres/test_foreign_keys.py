@@ -15,8 +15,8 @@ from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.postgres import building, foreign_keys
 from supaneon_sync.postgres.building import Build, Builders, Outcome
 from supaneon_sync.postgres.crew import Crew, Sessions
-from supaneon_sync.postgres.failures import Side
-from supaneon_sync.postgres.violations import Violation
+from supaneon_sync.postgres.failures import Side, lost
+from supaneon_sync.postgres.violations import Violation, all_taken
 from supaneon_sync.run import Stop
 from supaneon_sync.sandbox.server import Server
 from tests.postgres.test_copying import opened
@@ -70,6 +70,16 @@ def valid(server: Server) -> dict[str, bool]:
         "SELECT conname::text, bool_and(convalidated) FROM pg_constraint WHERE contype = 'f' GROUP BY 1"
     )
     return dict(rows)
+
+
+def test_statements_together_are_taken_all_or_none_and_a_lost_session_is_no_refusal(server: Server) -> None:
+    with opened(server, Side.NEON) as session:
+        assert all_taken(session, "CREATE TABLE public.a (); CREATE TABLE public.b ()")
+        assert not all_taken(session, "CREATE TABLE public.c (); CREATE TABLE public.a ()")
+        assert session.value("SELECT to_regclass('public.c')") is None
+        with pytest.raises(NeonError) as failure:
+            all_taken(session, "SELECT pg_terminate_backend(pg_backend_pid())")
+    assert lost(failure.value)
 
 
 def test_keys_in_every_direction_end_valid_and_none_deadlocks(server: Server) -> None:
