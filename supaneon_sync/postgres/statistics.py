@@ -26,6 +26,8 @@ _COUNTED = """
 SELECT n.nspname, c.relname, c.reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r'
 """
+_ONLY = 18_00_00
+"""The first version whose VACUUM and ANALYZE take a table's heirs along, and know ONLY to leave them."""
 _OFF = 0.05
 """How far the server's count of a table's rows may be off, as a part of them."""
 
@@ -37,7 +39,7 @@ def analyse(session: Session, tables: Sequence[Relation], search_path: str) -> b
     """
     path = sql.SQL("SELECT set_config('search_path', {}, true); ").format(sql.Literal(search_path))
     try:
-        session.execute(path + sql.SQL("ANALYZE ") + _names(tables))
+        session.execute(path + sql.SQL("ANALYZE ") + _names(session, tables))
     except NeonError as error:
         if not deferring.failed_by_itself(error):
             raise
@@ -68,7 +70,7 @@ def unready(session: Session, rows: Mapping[Relation, int]) -> set[Relation]:
 def vacuum(session: Session, tables: Sequence[Relation]) -> None:
     """Have the tables' pages marked visible, and those of what they keep out of line."""
     if tables:
-        session.execute(sql.SQL("VACUUM {}").format(_names(tables)))
+        session.execute(sql.SQL("VACUUM {}").format(_names(session, tables)))
 
 
 def renew(session: Session, tables: Sequence[Relation], search_path: str) -> tuple[Relation, ...]:
@@ -82,7 +84,7 @@ def renew(session: Session, tables: Sequence[Relation], search_path: str) -> tup
         return ()
     session.query("SELECT set_config('search_path', %s, false)", (search_path,))
     try:
-        session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(_names(tables)))
+        session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(_names(session, tables)))
     except NeonError as error:
         if not deferring.failed_by_itself(error):
             raise
@@ -93,5 +95,10 @@ def renew(session: Session, tables: Sequence[Relation], search_path: str) -> tup
     return ()
 
 
-def _names(tables: Sequence[Relation]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+def _names(session: Session, tables: Sequence[Relation]) -> sql.Composable:
+    """Return the tables' names, each to be taken without its heirs, which servers from 18 on take along.
+
+    An heir may be held still by this run itself, so that it would be waited for in vain.
+    """
+    only = sql.SQL("ONLY " if session.connection.server_version >= _ONLY else "")
+    return sql.SQL(", ").join(only + sql.Identifier(table.schema, table.name) for table in tables)

@@ -9,6 +9,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
+from supaneon_sync.sandbox.server import Server
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.tool import perform
 
@@ -31,6 +32,13 @@ CREATE TABLE app.nothing (id int PRIMARY KEY);
 CREATE MATERIALIZED VIEW app.words AS SELECT word FROM app.small;
 ANALYZE
 """  # noqa: E501 -- SQL as it is written
+HEIRS = """
+CREATE SCHEMA app;
+CREATE TABLE app.parent (id int PRIMARY KEY, kind text, what regclass);
+CREATE TABLE app.child (PRIMARY KEY (id)) INHERITS (app.parent);
+INSERT INTO app.parent SELECT g, 'a' FROM generate_series(1, 100) g;
+INSERT INTO app.child SELECT g, 'b' FROM generate_series(1000, 1300) g
+"""
 KNOWN = """
 SELECT c.relname::text, c.relpages, c.relallvisible, c.reltuples::bigint FROM pg_class c
 WHERE c.relnamespace = 'app'::regnamespace AND c.relkind IN ('r', 'm') ORDER BY 1
@@ -44,6 +52,12 @@ ROWS = {
     "small": 500,
     "words": 500,
 }
+
+
+def run(server: Server, statements: str) -> None:
+    """Run statements, each in a transaction of its own."""
+    for statement in filter(str.strip, statements.split(";\n")):
+        server.execute(statement)
 
 
 @contextmanager
@@ -61,8 +75,7 @@ def test_a_backup_has_statistics_of_every_kind_and_every_page_marked_visible(
 ) -> None:
     sandbox = make_sandbox(primary="empty", primary_major=source, major=target)
     assert sandbox.primary_server is not None
-    for statement in filter(str.strip, TABLES.split(";\n")):
-        sandbox.primary_server.execute(statement)
+    run(sandbox.primary_server, TABLES)
     outcome = perform(sandbox, "backup")
     assert outcome.verdict == "ok"
     with copy(sandbox, outcome.outputs["branch-name"]) as session, session.cursor() as cursor:
@@ -80,3 +93,23 @@ def test_a_backup_has_statistics_of_every_kind_and_every_page_marked_visible(
         assert cursor.fetchall() == [(1,)]
         cursor.execute("SELECT dependencies IS NOT NULL FROM pg_stats_ext WHERE schemaname = 'app'")
         assert cursor.fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize(("source", "target"), [(15, 17), (18, 18)])
+def test_a_parent_that_changed_is_analysed_while_its_heirs_are_held_still(
+    make_sandbox: Callable[..., Sandbox], source: int, target: int
+) -> None:
+    """Heirs that are equal are locked until the branch is cut; nobody may wait for that lock."""
+    sandbox = make_sandbox(primary="empty", primary_major=source, major=target)
+    assert sandbox.primary_server is not None
+    run(sandbox.primary_server, HEIRS)
+    perform(sandbox, "backup")
+    sandbox.primary_server.execute("UPDATE ONLY app.parent SET kind = 'c'")
+    outcome = perform(sandbox, "backup")
+    assert outcome.verdict == "ok"
+    with copy(sandbox, outcome.outputs["branch-name"]) as session, session.cursor() as cursor:
+        cursor.execute(
+            "SELECT inherited FROM pg_stats WHERE schemaname = 'app' AND tablename = 'parent'"
+            " AND attname = 'kind' AND 'c' = ANY (most_common_vals::text::text[]) ORDER BY 1"
+        )
+        assert cursor.fetchall() == [(False,), (True,)]
