@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from supaneon_sync.operations.loaded import Loaded
 from supaneon_sync.operations.workshop import Workshop
+from supaneon_sync.policy import roots
 from supaneon_sync.policy.facts import Inventory, Relation
 from supaneon_sync.postgres import (
     deferring,
@@ -92,6 +93,32 @@ def vacuum(workshop: Workshop, loaded: Loaded, analysed: Set[Relation]) -> list[
         failed = workshop.crew("vacuum", task).work(loads([*loaded.touched, *views]))
     return [
         f"{table.label} is complete but has no statistics: ANALYZE fails on its rows, as on the primary."
+        for tables in failed.values()
+        for table in tables
+    ]
+
+
+def analyse_roots(workshop: Workshop, loaded: Loaded) -> list[str]:
+    """Analyse partitioned tables as a whole where that is due; return a note on each that refuses.
+
+    Their partitions have their own statistics by now, and are held still if so many can be.
+    """
+    plan = loaded.plan
+    held = workshop.can_hold(plan.tables)
+
+    def task(sessions: Sessions, tables: Load) -> tuple[Relation, ...]:
+        return statistics.analyse_whole(sessions[0], tables, plan.search_path, held=held)
+
+    due = [root for root in plan.roots if root.table.label not in loaded.lasting]
+    if workshop.held.target.major < statistics.ALONE:
+        due = roots.topmost(due)
+    if not due:
+        return []
+    with workshop.phase("partitioned tables", "Analyse partitioned tables as a whole"):
+        failed = workshop.crew("statistics", task).work(loads([root.table for root in due]))
+    return [
+        f"{table.label} has no statistics of its rows as a whole: ANALYZE of it fails, as it would on the"
+        " primary now."
         for tables in failed.values()
         for table in tables
     ]

@@ -11,6 +11,7 @@ from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.moved import Moved
 from supaneon_sync.policy.plan import Plan
+from supaneon_sync.policy.roots import Analysed
 from supaneon_sync.postgres import copying
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.building import Builds
@@ -27,10 +28,11 @@ class Loaded:
 
     ``plan`` is limited to what is still to be made. ``settled`` tables were proved equal and are locked
     since; ``touched`` ones are to be vacuumed, and of the others so many rows were ``stirred`` since they
-    were. ``schema`` is the mirror's archive where nothing of it was changed. ``locale_note`` says where the
-    copy sorts text otherwise; ``notes`` are for the summary. ``stale``: what is derived from rows may be.
-    ``carried``: some fingerprints were carried over from the last proof along the primary's history;
-    ``rests``: what the mirror has to hold still of tables that were proved then.
+    were; roots in ``lasting``, by label, are not to be analysed again. ``schema`` is the mirror's archive
+    where nothing of it was changed. ``locale_note`` says where the copy sorts text otherwise; ``notes`` are
+    for the summary. ``stale``: what is derived from rows may be. ``carried``: some fingerprints were carried
+    over from the last proof along the primary's history; ``rests``: what the mirror has to hold still of
+    tables that were proved then.
     """
 
     plan: Plan
@@ -46,6 +48,7 @@ class Loaded:
     rests: Mapping[Relation, Rest] = field(default_factory=dict)
     stale: bool = True
     stirred: Mapping[Relation, int] = field(default_factory=dict)
+    lasting: Mapping[str, Analysed] = field(default_factory=dict)
 
 
 class Arrivals:

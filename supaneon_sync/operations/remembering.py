@@ -12,7 +12,7 @@ from supaneon_sync.operations.proving import Proof
 from supaneon_sync.operations.source import Source
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import baseline as memory
-from supaneon_sync.policy import compare, moved, strategy
+from supaneon_sync.policy import compare, moved, roots, strategy
 from supaneon_sync.policy.baseline import Baseline, Content
 from supaneon_sync.policy.facts import Locale
 from supaneon_sync.policy.moved import Strategy
@@ -95,6 +95,9 @@ def baseline(
         seed=(read.seed.first, read.seed.second),
         contents={one.table.label: _content(one, loaded, proof, now) for one in proof.tables},
         full_bytes=_full_bytes(known, loaded),
+        roots=roots.remembered(
+            plan.roots, loaded.lasting, {one.table: one.source.rows for one in proof.tables}
+        ),
     )
 
 

@@ -143,6 +143,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
     schema = _checked(workshop, way, loaded, plan, shown, violations)
     unanalysed = finishing.vacuum(workshop, loaded, builders.analysed)
     workshop.hold_still([table for table in plan.tables if table not in loaded.settled])
+    unanalysed += finishing.analyse_roots(workshop, loaded)
     claim = Claim(
         plan=plan,
         seed=seed,

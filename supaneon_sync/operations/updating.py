@@ -8,7 +8,7 @@ leaves is found by the next one, which looks at what is really there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from supaneon_sync.operations import making_way as way
@@ -19,13 +19,12 @@ from supaneon_sync.operations.moving import BroughtTable
 from supaneon_sync.operations.source import Source
 from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import baseline as memory
-from supaneon_sync.policy import evolution
+from supaneon_sync.policy import evolution, roots
 from supaneon_sync.policy.baseline import Baseline, Content
-from supaneon_sync.policy.divergence import Counts
 from supaneon_sync.policy.entries import Identity
 from supaneon_sync.policy.evolution import CannotEvolve, Evolution, Standing
 from supaneon_sync.policy.facts import Relation
-from supaneon_sync.policy.moved import UNCHANGED, Moved
+from supaneon_sync.policy.moved import STIRRED, Moved
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import (
     comparing,
@@ -54,8 +53,6 @@ from supaneon_sync.postgres.resting import Rest
 from supaneon_sync.postgres.sending import Reader
 from supaneon_sync.postgres.session import Session
 
-_STIRRED = 0.05
-"""Which part of a table's rows may have come and gone before it is vacuumed and analysed again."""
 UNFINISHED = "An earlier run did not end; whatever it left on the mirror was put right."
 
 
@@ -76,7 +73,7 @@ def update(
         with workshop.phase("comparison", "Compare every table with the mirror"):
             compared = _compare(workshop, stand, reader)
         work = way.plan_work(stand, compared, mirror.filled(owner, [table for table, _ in plan.rowless]))
-        overdue = _overdue(owner, compared, baseline)
+        overdue = _overdue(owner, plan, compared, baseline)
         equal = way.settled(stand, work, compared) if workshop.can_hold(plan.tables) else []
         settled = [table for table in equal if table not in overdue]  # a vacuum waits for whoever holds one
         workshop.hold_still(settled)
@@ -91,17 +88,18 @@ def update(
     objects = moving.bring_large_objects(workshop, plan, source)
     builds.rest()
     told = moving.Telling(source, stand, compared, brought)
-    moved = [told.moved(table) for table in plan.tables]
-    stirred = _stirred(plan.tables, moved, baseline, overdue)
+    moved = {table: told.moved(table) for table in plan.tables}
+    stirred = _stirred(moved, baseline, overdue)
     redefined = stand.change.any or work.change.any or bool(later.checks)
     return Loaded(
         plan=later,
         tables=in_order(plan.tables, told.copied()),
-        moved=tuple(moved),
+        moved=tuple(moved.values()),
         large_objects=objects,
         settled=frozenset(settled),
         touched=tuple(table for table in plan.tables if table not in stirred),
         stirred=stirred,
+        lasting=roots.lasting(plan.roots, moved, baseline.roots, overdue),
         rests=_rests(workshop, stand, baseline, brought),
         locale_note=baseline.locale_note,
         notes=_altered(stand) if baseline.finished else (UNFINISHED,),
@@ -116,34 +114,35 @@ def _quieted(stand: Stand, brought: Iterable[Relation]) -> bool:
     return any((table.schema, table.name) in stand.acting for table in brought)
 
 
-def _overdue(owner: Session, compared: Mapping[Relation, Compared], baseline: Baseline) -> set[Relation]:
-    """Return the tables that a vacuum is due for whatever becomes of them in this run.
+def _overdue(
+    owner: Session, plan: Plan, compared: Mapping[Relation, Compared], baseline: Baseline
+) -> set[Relation]:
+    """Return the tables that a vacuum is due for whatever becomes of them in this run, and such roots.
 
     A run that did not end may have left any without one; others have shrunk since rows of them were stirred.
     """
     rows = {table: one.copy_rows for table, one in compared.items()}
-    found = set() if baseline.finished else statistics.unready(owner, rows)
+    whole = {root.table: sum(rows.get(leaf, 0) for leaf in root.leaves) for root in plan.roots}
+    found = set() if baseline.finished else statistics.unready(owner, rows | whole)
     for table, one in compared.items():
         then = baseline.contents.get(table.label)
-        if then and one.fate is Fate.UNCHANGED and then.stirred > _STIRRED * rows[table]:
+        if then and one.fate is Fate.UNCHANGED and then.stirred > STIRRED * rows[table]:
             found.add(table)
     return found
 
 
 def _stirred(
-    tables: Sequence[Relation], moved: Sequence[Moved], baseline: Baseline, overdue: Collection[Relation]
+    moved: Mapping[Relation, Moved], baseline: Baseline, overdue: Collection[Relation]
 ) -> dict[Relation, int]:
     """Return the tables that need no vacuum yet, with the rows that came or went since they had one."""
     found = {}
-    for table, one in zip(tables, moved, strict=True):
-        if table in overdue:
+    for table, one in moved.items():
+        if table in overdue or one.stirred is None:
             continue
         then = baseline.contents.get(table.label)
-        counts = Counts(0, 0, 0) if one.state == UNCHANGED else one.counts
-        if counts is not None:
-            stirred = counts.added + counts.changed + counts.removed + (then.stirred if then else 0)
-            if stirred <= _STIRRED * one.rows:
-                found[table] = stirred
+        stirred = one.stirred + (then.stirred if then else 0)
+        if stirred <= STIRRED * one.rows:
+            found[table] = stirred
     return found
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from supaneon_sync.policy.entries import Entry, Identity
 from supaneon_sync.policy.facts import Relation
+from supaneon_sync.policy.roots import Analysed
 
 FORMAT = 2
 """Version of the document. Another one is as good as none: the mirror is rebuilt."""
@@ -75,8 +76,8 @@ class Baseline:
     ``rebuilt_at`` is when it was last made from nothing; ``client`` and ``locale`` are what its schema was
     read with and made for, ``locale_note`` what of that the target did not offer. ``violated``: the objects
     that could not be made as planned and are tried again. ``contents``, under ``seed``, and ``full_bytes``
-    (what a whole copy of a table sends) are by a table's label; ``horizon`` is the snapshot of all that,
-    ``mirror`` the mirror's own moment when it was proved.
+    (what a whole copy of a table sends) are by a table's label, as is what is known of the ``roots``;
+    ``horizon`` is the snapshot of all that, ``mirror`` the mirror's own moment when it was proved.
     ``finished`` is false where a run that has not ended has been at the mirror since; it is not stored.
     """
 
@@ -91,6 +92,7 @@ class Baseline:
     seed: tuple[int, int] = (0, 0)
     contents: Mapping[str, Content] = field(default_factory=dict)
     full_bytes: Mapping[str, int] = field(default_factory=dict)
+    roots: Mapping[str, Analysed] = field(default_factory=dict)
     finished: bool = True
 
 
@@ -134,6 +136,7 @@ def pack(baseline: Baseline) -> bytes:
             for label, one in baseline.contents.items()
         },
         "full_bytes": dict(baseline.full_bytes),
+        "roots": {label: astuple(one) for label, one in baseline.roots.items()},
     }
     return zlib.compress(json.dumps(document, separators=(",", ":")).encode())
 
@@ -159,6 +162,7 @@ def unpack(body: bytes) -> Baseline | None:
             seed=(document["seed"][0], document["seed"][1]),
             contents={label: _content(*one) for label, one in document["contents"].items()},
             full_bytes=document["full_bytes"],
+            roots={label: Analysed(*one) for label, one in document.get("roots", {}).items()},
         )
     except (zlib.error, ValueError, KeyError, TypeError):
         return None

@@ -22,9 +22,14 @@ class Counts:
     removed: int = 0
 
     @property
+    def total(self) -> int:
+        """How many rows differ."""
+        return self.added + self.changed + self.removed
+
+    @property
     def any(self) -> bool:
         """Whether the two states differ."""
-        return bool(self.added or self.changed or self.removed)
+        return bool(self.total)
 
 
 def rows_differ(counts: Counts) -> str:

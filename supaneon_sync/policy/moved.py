@@ -9,6 +9,9 @@ from supaneon_sync.policy.divergence import Counts
 UNCHANGED, DELTA, REWRITTEN, NEW = "unchanged", "rows changed", "rewritten", "new"
 """What a table went through: nothing; its differing rows alone were moved; all were; the mirror had none."""
 
+STIRRED = 0.05
+"""Which part of a table's rows may have come and gone before it is vacuumed and analysed again."""
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -26,6 +29,13 @@ class Moved:
     bytes: int = 0
     pages: int = 0
     why: str = ""
+
+    @property
+    def stirred(self) -> int | None:
+        """How many rows came, changed or went; None where all of them did."""
+        if self.state == UNCHANGED:
+            return 0
+        return None if self.counts is None else self.counts.total
 
     def document(self) -> dict[str, object]:
         """Return it for the report."""

@@ -7,6 +7,7 @@ from enum import Enum
 
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Check, Grant, Relation, Routine, StoredSetting
+from supaneon_sync.policy.roots import Root
 
 
 class Fate(Enum):
@@ -81,8 +82,9 @@ class Plan:
 
     ``checks`` are made after the rows; ``routines`` get the application's search_path while the copy is
     made. ``large_objects`` says whether there are any to bring, ``degraded`` in what way the copy will be
-    less than the primary; ``unbound`` is what roles lose that bypass row security there. ``chosen`` limits
-    what is made to the entries of these dump ids (None: all), where the rest stands already.
+    less than the primary; ``unbound`` is what roles lose that bypass row security there. Of the ``roots`` the
+    planner is to know all rows as one. ``chosen`` limits what is made to the entries of these dump ids (None:
+    all), where the rest stands already.
     """
 
     decisions: tuple[Decision, ...]
@@ -101,6 +103,7 @@ class Plan:
     unbound: str = ""
     degraded: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()
+    roots: tuple[Root, ...] = ()
     chosen: frozenset[int] | None = None
 
     def kept(self, *sections: Section) -> tuple[Entry, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from supaneon_sync.policy import remarks
+from supaneon_sync.policy import remarks, roots
 from supaneon_sync.policy import scope as scoping
 from supaneon_sync.policy.entries import Entry, Section
 from supaneon_sync.policy.facts import Grant, Inventory, ObjectId, Relation, StoredSetting, Target
@@ -82,6 +82,7 @@ def decide(
         large_objects=large_objects,
         notes=remarks.notes(there, inventory, target),
         unbound=unbound,
+        roots=roots.find(relations, tables, inventory.partition_of),
         degraded=tuple(
             filter(
                 None,

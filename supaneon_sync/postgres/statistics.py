@@ -26,8 +26,8 @@ _COUNTED = """
 SELECT n.nspname, c.relname, c.reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r'
 """
-_ONLY = 18_00_00
-"""The first version whose VACUUM and ANALYZE take a table's heirs along, and know ONLY to leave them."""
+ALONE = 18
+"""The first major whose VACUUM and ANALYZE know ONLY, and take heirs along where it is not said."""
 _OFF = 0.05
 """How far the server's count of a table's rows may be off, as a part of them."""
 
@@ -82,23 +82,52 @@ def renew(session: Session, tables: Sequence[Relation], search_path: str) -> tup
     """
     if not tables:
         return ()
+    failed = _refused(session, tables, search_path, sql.SQL("VACUUM (ANALYZE) {tables}"))
+    vacuum(session, failed)
+    return failed
+
+
+def analyse_whole(
+    session: Session, roots: Sequence[Relation], search_path: str, *, held: bool
+) -> tuple[Relation, ...]:
+    """Take the statistics of partitioned tables, each over all its rows; return those that refuse it.
+
+    Servers before 18 would take those of every partition again. But they can be told to pass over what is
+    locked, as partitions are while they are ``held`` still by another session: so nothing else may be, and
+    the tables themselves are locked first.
+    """
+    if not held or session.connection.server_version >= ALONE * 10000:
+        words = sql.SQL("ANALYZE {tables}")
+    else:
+        words = sql.SQL("LOCK TABLE {alone} IN SHARE UPDATE EXCLUSIVE MODE; ANALYZE (SKIP_LOCKED) {tables}")
+    return _refused(session, roots, search_path, words)
+
+
+def _refused(
+    session: Session, tables: Sequence[Relation], search_path: str, words: sql.SQL
+) -> tuple[Relation, ...]:
+    """Run statements on the tables, one by one where they fail on all together; return those they fail on."""
     session.query("SELECT set_config('search_path', %s, false)", (search_path,))
     try:
-        session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(_names(session, tables)))
+        session.execute(words.format(tables=_names(session, tables), alone=_alone(tables)))
     except NeonError as error:
         if not deferring.failed_by_itself(error):
             raise
         if len(tables) > 1:
-            return tuple(one for table in tables for one in renew(session, (table,), search_path))
-        vacuum(session, tables)
+            return tuple(one for table in tables for one in _refused(session, (table,), search_path, words))
         return tuple(tables)
     return ()
 
 
 def _names(session: Session, tables: Sequence[Relation]) -> sql.Composable:
-    """Return the tables' names, each to be taken without its heirs, which servers from 18 on take along.
+    """Return the tables' names as VACUUM and ANALYZE are to have them: heirs are not taken along unasked.
 
     An heir may be held still by this run itself, so that it would be waited for in vain.
     """
-    only = sql.SQL("ONLY " if session.connection.server_version >= _ONLY else "")
-    return sql.SQL(", ").join(only + sql.Identifier(table.schema, table.name) for table in tables)
+    if session.connection.server_version >= ALONE * 10000:
+        return _alone(tables)
+    return sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+
+
+def _alone(tables: Sequence[Relation]) -> sql.Composable:
+    return sql.SQL(", ").join(sql.SQL("ONLY ") + sql.Identifier(table.schema, table.name) for table in tables)

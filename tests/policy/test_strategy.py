@@ -11,6 +11,7 @@ from supaneon_sync.policy import baseline as memory
 from supaneon_sync.policy import strategy
 from supaneon_sync.policy.baseline import Baseline, Content, Definition, Horizon
 from supaneon_sync.policy.entries import Entry, Section
+from supaneon_sync.policy.roots import Analysed
 from supaneon_sync.policy.strategy import Circumstances
 
 NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)
@@ -27,6 +28,7 @@ KNOWN = Baseline(
     seed=(-5, 2**62),
     contents={"public.a": Content(7, "0" * 32, "binary", 16399, "columns", "place", NOW, 3)},
     full_bytes={"public.a": 100},
+    roots={"public.a": Analysed(7, 2)},
 )
 HERE = Circumstances(NOW, "17.11", "UTF8/c/C/C/", filled=True)
 
