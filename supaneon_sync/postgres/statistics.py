@@ -24,7 +24,7 @@ WHERE c.relkind = 'r' AND (
 
 _COUNTED = """
 SELECT n.nspname, c.relname, c.reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r'
+WHERE c.relkind IN ('r', 'p')
 """
 ALONE = 18
 """The first major whose VACUUM and ANALYZE know ONLY, and take heirs along where it is not said."""

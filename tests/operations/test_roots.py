@@ -133,17 +133,23 @@ def test_later_runs_take_them_anew_when_a_twentieth_of_all_rows_came_or_went(wor
     assert whole(world)["days"] == (2000, ["new", "old"])
 
 
-def test_a_run_that_was_killed_leaves_nothing_unknown(world: Sandbox) -> None:
+def test_what_a_killed_run_made_anew_is_analysed_by_the_next_which_finds_it_right(world: Sandbox) -> None:
     def die() -> None:
         raise RuntimeError("killed")
 
+    on_primary(world, "DELETE FROM app.picky WHERE part = 0")
     perform(world, "backup")
-    on_primary(world, "INSERT INTO app.days SELECT g, 2, 'more' FROM generate_series(0, 999) g")
+    world.execute(names.MIRROR, "ALTER TABLE app.days ADD by_hand int")
     with pytest.raises(RuntimeError):
         perform(world, "backup", progress=at("Analyse partitioned", die))
-    assert whole(world)["days"] == (3000, ["old"])
+    assert whole(world)["days"] == (-1, None)
     perform(world, "backup")
-    assert whole(world)["days"] == (4000, ["more", "old"])
+    assert whole(world)["days"] == (3000, ["old"])
+    with pytest.raises(RuntimeError):
+        perform(world, "backup", progress=at("Prove the copy", die))
+    watching = Watching()
+    perform(world, "backup", progress=watching)
+    assert not [step for step in watching.steps if step.startswith("Analyse")]
 
 
 def test_more_tables_than_can_be_held_still_are_analysed_all_the_same(
