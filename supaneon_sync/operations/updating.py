@@ -212,7 +212,9 @@ def _followed(
     found = {}
     for table in tables:
         content = baseline.contents.get(table.label)
-        steady = all(is_portable(column) or column.type in enums for column in table.columns)
+        steady = all(
+            is_portable(column) or evolution.quoted(column.type) in enums for column in table.columns
+        )
         askable = (
             table.trusted and table.oid in source.moment.heaps and not generated_columns(table) and steady
         )

@@ -21,7 +21,7 @@ from supaneon_sync.policy.entries import Entry, Identity
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.roots import Analysed
 
-FORMAT = 2
+FORMAT = 3
 """Version of the document. Another one is as good as none: the mirror is rebuilt."""
 
 

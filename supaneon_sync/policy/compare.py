@@ -19,7 +19,7 @@ object (tried: queries of 15 and 16)."""
 _NAME = re.compile(r' CONSTRAINT (?:"(?:[^"]|"")*"|\w+)(?= NOT NULL)')
 """From 18 on NOT NULL has a name, which is told where it is not the usual one (so for long columns)."""
 
-_PATH = re.compile(r"\n    SET search_path TO [^\n]*")
+_PATH = re.compile(r'\n    SET "search_path" TO [^\n]*')
 
 
 def differences(
@@ -50,7 +50,7 @@ def differences(
         if (entry.catalog, entry.oid) in lasting and text != planned:
             text = _PATH.sub("", text, count=1)
         if not same_major:
-            text, planned = _NAME.sub("", text), _NAME.sub("", planned)
+            text, planned = (in_common(_NAME.sub("", words)) for words in (text, planned))
         if text != planned:
             told.append(f"{_name(identity)} is defined differently on the copy")
     return tuple(sorted(told))
@@ -66,6 +66,14 @@ def _spared(plan: Plan, excused: Iterable[Entry]) -> tuple[set[Identity], set[Id
             extra.add(entry.identity)
             spared |= {by_id[need] for need in entry.needs}
     return spared, extra
+
+
+def in_common(definition: str) -> str:
+    """Return a definition as servers of every major word it: json is a word of the language from 17 on.
+
+    A word of the language is never quoted, where all other names are.
+    """
+    return definition.replace('"json"', "json")
 
 
 @dataclass(frozen=True, order=True)

@@ -238,7 +238,7 @@ _ENUM = re.compile(r"CREATE TYPE (?P<name>.+) AS ENUM \(\n    (?P<labels>.*)\n\)
 
 
 def steady_enums(plan: Plan, standing: Standing, known: Mapping[Identity, Definition]) -> frozenset[str]:
-    """Return the enums that are on both sides what they were at the last proof, by their columns' types.
+    """Return the enums that are on both sides what they were at the last proof, by their names as `quoted`.
 
     One that grew may have had a value renamed before: its rows then show another label and are no newer.
     """
@@ -250,6 +250,14 @@ def steady_enums(plan: Plan, standing: Standing, known: Mapping[Identity, Defini
         if enum and known.get(one) == Definition(here[one], there.get(one, "")):
             found.add(enum["name"])
     return frozenset(found)
+
+
+_WORD = re.compile(r'"(?:[^"]|"")*"|\w+')
+
+
+def quoted(type_name: str) -> str:
+    """Return the name of a column's type as definitions write it, every part of it in quotes."""
+    return _WORD.sub(lambda word: word[0] if word[0].startswith('"') else f'"{word[0]}"', type_name)
 
 
 def _labels(entry: Entry) -> list[str]:
@@ -289,7 +297,7 @@ def _lines(entry: Entry) -> tuple[list[str], dict[str, str]]:
         if check:
             checks[check[1]] = check[2]
         else:
-            rest.append(line.rstrip(","))
+            rest.append(compare.in_common(line.rstrip(",")))
     return rest, checks
 
 

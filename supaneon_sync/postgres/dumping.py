@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from supaneon_sync.errors import NeonError, PrimaryError, SnapshotLost, SupaneonError
+from supaneon_sync.policy.entries import Entry
 from supaneon_sync.postgres import archive, clients
 from supaneon_sync.postgres.archive import Archive
 from supaneon_sync.postgres.clients import Clients
@@ -20,6 +21,13 @@ from supaneon_sync.run import Stop
 _CHANGED = re.compile(
     r"could not open relation|cache lookup failed|relation .* does not exist|could not find tuple"
 )
+
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_SIMPLE = re.compile(r"[a-z_][a-z0-9_]*")
+_SIGNED = ("FUNCTION", "PROCEDURE", "AGGREGATE")
+"""Kinds whose tag names types, after a bare name."""
+_WRITTEN_AS_SQL = ("COMMENT", "ACL", "SECURITY LABEL", "CAST", "TRANSFORM")
+"""Kinds whose tag is SQL from its beginning; those of all other kinds are bare names."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,11 @@ def dump_schema(
     part: Part = WHOLE,
     lock_wait: timedelta = timedelta(minutes=2),
 ) -> Archive:
-    """Return the schema of a database, or of a part of it.
+    """Return the schema of a database, or of a part of it; its definitions have every name in quotes.
 
+    Of what pg_dump leaves to the server's words, quoting is the only part that a role's or database's own
+    default (`quote_all_identifiers`) changes and that pg_dump can be told to set, also through a pooler that
+    passes no options on. It can be set to be on alone, so both sides are read so.
     Raises PrimaryError or NeonError when pg_dump fails or says anything that is not expected; an
     archive that it leaves behind then is never read.
     """
@@ -67,6 +78,7 @@ def dump_schema(
             "--compress=0",
             "--no-password",
             "--no-subscriptions",
+            "--quote-all-identifiers",
             f"--lock-wait-timeout={int(lock_wait.total_seconds() * 1000)}",
             f"--file={path}",
         ]
@@ -74,7 +86,23 @@ def dump_schema(
             arguments.append(f"--snapshot={part.snapshot}")
         arguments += [f"--exclude-schema={_pattern(schema)}" for schema in part.without]
         clients.run(arguments, environment=_environment(where, client), stop=stop, failure=failure)
-        return archive.read(path)
+        return _plainly_named(archive.read(path))
+
+
+def _plainly_named(found: Archive) -> Archive:
+    """Return the archive with names for people that have no more quotes than they need."""
+    return replace(found, entries=tuple(replace(one, tag=_plain(one)) for one in found.entries))
+
+
+def _plain(entry: Entry) -> str:
+    bare = 0 if entry.kind in _WRITTEN_AS_SQL else entry.tag.find("(") if entry.kind in _SIGNED else -1
+    if bare < 0:
+        return entry.tag
+
+    def plain(name: re.Match[str]) -> str:
+        return name[1] if _SIMPLE.fullmatch(name[1]) else name[0]
+
+    return entry.tag[:bare] + _QUOTED.sub(plain, entry.tag[bare:])
 
 
 def _pattern(name: str) -> str:

@@ -68,6 +68,16 @@ def test_names_of_not_null_that_newer_servers_make_up_are_no_difference_across_m
     assert found(plan, [replace(planned, definition=named)]) != []
 
 
+def test_json_is_quoted_by_older_servers_alone_which_is_no_difference_across_majors() -> None:
+    planned = replace(TABLE, definition='CREATE TABLE "public"."t" (\n    "a" "json",\n    "b" "jsonb"\n);\n')
+    copied = replace(planned, definition=planned.definition.replace('"json"', "json"))
+    plan = decided([planned])
+    assert found(plan, [copied], same_major=False) == []
+    assert found(plan, [copied]) != []
+    other = replace(planned, definition=planned.definition.replace('"json"', '"jsonb"'))
+    assert found(plan, [other], same_major=False) != []
+
+
 def test_what_no_copy_gets_is_not_missed() -> None:
     plan = decided([TABLE, entry(5, "PUBLICATION", "p", schema=""), entry(6, "ACL", "TABLE t", needs=[1])])
     assert found(plan, [TABLE]) == []
@@ -95,7 +105,7 @@ def test_a_check_that_rows_do_not_pass_may_stand_by_itself_and_leave_its_table_w
 
 def test_a_function_may_gain_a_search_path_only_where_the_plan_gives_it_one() -> None:
     gained = FUNCTION.definition.replace(
-        "\n    AS", "\n    SET search_path TO 'public', 'extensions'\n    AS"
+        "\n    AS", "\n    SET \"search_path\" TO 'public', 'extensions'\n    AS"
     )
     routine = Routine((FUNCTION.catalog, FUNCTION.oid), "ROUTINE public.f(text)", "public.f", lasting=True)
     given = decided([FUNCTION], facts(routines=(routine,)))
