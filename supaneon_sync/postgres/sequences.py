@@ -84,25 +84,47 @@ def apply(session: Session, readings: Sequence[Reading]) -> None:
         session.execute(sql.SQL("SELECT ") + sql.SQL(", ").join(calls[start : start + 500]))
 
 
+_SMALL = 512
+"""Pages of 8 KiB that a table may have to be read whole for the largest value of a column."""
 _OWNED = """
-SELECT sn.nspname, s.relname, tn.nspname, t.relname, a.attname, q.seqincrement > 0
-FROM pg_depend d
-JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
-JOIN pg_sequence q ON q.seqrelid = s.oid AND NOT q.seqcycle
-JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
-JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-  AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
-WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-ORDER BY 1, 2
+WITH RECURSIVE owned AS (
+  SELECT sn.nspname AS schema, s.relname AS name, tn.nspname AS table_schema, t.relname AS table_name,
+         a.attname AS column_name, q.seqincrement > 0 AS rising, t.oid AS relation
+  FROM pg_depend d
+  JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
+  JOIN pg_sequence q ON q.seqrelid = s.oid AND NOT q.seqcycle
+  JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+  JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+    AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+  WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+), tree (relation, column_name, part) AS (
+  SELECT relation, column_name, relation FROM owned
+  UNION SELECT tree.relation, tree.column_name, i.inhrelid
+  FROM tree JOIN pg_inherits i ON i.inhparent = tree.part
+), unordered AS (
+  SELECT tree.relation, tree.column_name, sum(pg_relation_size(tree.part)) AS bytes
+  FROM tree JOIN pg_attribute a ON a.attrelid = tree.part AND a.attname = tree.column_name
+  WHERE NOT EXISTS (
+    SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+    JOIN pg_opclass o ON o.oid = i.indclass[0]
+    WHERE i.indrelid = tree.part AND i.indkey[0] = a.attnum AND i.indisvalid AND i.indpred IS NULL
+      AND m.amname = 'btree' AND o.opcdefault)
+  GROUP BY 1, 2
+)
+SELECT o.schema, o.name, o.table_schema, o.table_name, o.column_name, o.rising
+FROM owned o LEFT JOIN unordered u ON (u.relation, u.column_name) = (o.relation, o.column_name)
+WHERE coalesce(u.bytes, 0) <= %(bytes)s ORDER BY 1, 2
 """
 
 
 def behind(session: Session) -> tuple[str, ...]:
     """Return the copy's sequences that would next give out a number their column already holds.
 
-    They were read after the snapshot, so such a one stands behind on the primary too.
+    They were read after the snapshot, so such a one stands behind on the primary too. A column is looked at
+    where its outermost value costs a look into indexes, or a few pages: not one of a large table, or one with
+    such a partition or heir, that no whole btree index begins with.
     """
-    owned = session.query(_OWNED)
+    owned = session.query(_OWNED, {"bytes": _SMALL * 8192})
     parts = [
         sql.SQL("SELECT {} WHERE (SELECT {}({}) FROM {}) {} (SELECT last_value FROM {})").format(
             sql.Literal(position),
