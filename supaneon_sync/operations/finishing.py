@@ -117,8 +117,8 @@ def analyse_roots(workshop: Workshop, loaded: Loaded) -> list[str]:
     with workshop.phase("partitioned tables", "Analyse partitioned tables as a whole"):
         failed = workshop.crew("statistics", task).work(loads([root.table for root in due]))
     return [
-        f"{table.label} has no statistics of its rows as a whole: ANALYZE of it fails, as it would on the"
-        " primary now."
+        f"Statistics of {table.label} as a whole could not be taken: ANALYZE of it fails on its rows, as it"
+        " would on the primary now."
         for tables in failed.values()
         for table in tables
     ]

@@ -52,9 +52,10 @@ def dump_schema(
 ) -> Archive:
     """Return the schema of a database, or of a part of it; its definitions have every name in quotes.
 
-    Of what pg_dump leaves to the server's words, quoting is the only part that a role's or database's own
-    default (`quote_all_identifiers`) changes and that pg_dump can be told to set, also through a pooler that
-    passes no options on. It can be set to be on alone, so both sides are read so.
+    A role's or database's default (`quote_all_identifiers`) may have the server quote all of them. pg_dump
+    can be told to turn that on in its session, so through any pooler that keeps sessions apart; it cannot be
+    told to turn it off. So both sides are read with it on. Tags, being for people, are without.
+
     Raises PrimaryError or NeonError when pg_dump fails or says anything that is not expected; an
     archive that it leaves behind then is never read.
     """

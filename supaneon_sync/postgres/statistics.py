@@ -92,9 +92,9 @@ def analyse_whole(
 ) -> tuple[Relation, ...]:
     """Take the statistics of partitioned tables, each over all its rows; return those that refuse it.
 
-    Servers before 18 would take those of every partition again. But they can be told to pass over what is
-    locked, as partitions are while they are ``held`` still by another session: so nothing else may be, and
-    the tables themselves are locked first.
+    Servers before 18 take those of every partition too, unless they are told to pass over what others have
+    locked, as partitions are while another session holds them still (``held``). The tables themselves are
+    locked here first: those must not be passed over.
     """
     if not held or session.connection.server_version >= ALONE * 10000:
         words = sql.SQL("ANALYZE {tables}")

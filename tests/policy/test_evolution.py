@@ -114,6 +114,16 @@ def test_a_function_that_cannot_be_replaced_is_made_again_with_what_uses_it() ->
     assert made(found) == ["f(integer)", "by_f"]
 
 
+def test_an_enum_that_is_what_it_was_is_known_by_its_name_in_quotes() -> None:
+    kept = dataclasses.replace(TYPE, definition=TYPE.definition.replace("public.mood", '"public"."mood"'))
+    wanted = plan(kept)
+    known = memory.definitions([kept], [kept])
+    assert evolution.steady_enums(wanted, Standing((kept,), {}), known) == {evolution.quoted("public.mood")}
+    grown = dataclasses.replace(kept, definition=kept.definition.replace("'sad'", "'bad',\n    'sad'"))
+    assert evolution.steady_enums(plan(grown), Standing((kept,), {}), known) == set()
+    assert evolution.quoted('public."A ""b"" c"') == '"public"."A ""b"" c"'
+
+
 def test_an_enum_grows_in_place() -> None:
     now = "CREATE TYPE public.mood AS ENUM (\n    'new',\n    'sad',\n    'so, so',\n    'glad'\n);\n"
     found = evolve(*changed(TYPE, now))
