@@ -15,7 +15,7 @@ from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.shape import Shape, differences
 from supaneon_sync.postgres import clients, drilling, large_objects, sequences
 from supaneon_sync.postgres.crew import Sessions
-from supaneon_sync.postgres.dumping import dump_schema
+from supaneon_sync.postgres.dumping import Part, dump_schema
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.postgres.fingerprint import Fingerprint, Method, Seed, fingerprint
 from supaneon_sync.postgres.sequences import Reading
@@ -84,7 +84,8 @@ class Records:
             return "", "no pg_dump here to read it a second time"
         if client.version != wanted:
             return "", f"not read by pg_dump: {client.version} is here, {wanted} wrote the manifest"
-        found = dump_schema(self._ground.door, Side.NEON, client, stop=self._run.stop)
+        part = Part(time_zone=self._ground.manifest["schema"].get("time_zone", ""))
+        found = dump_schema(self._ground.door, Side.NEON, client, stop=self._run.stop, part=part)
         return found.digest(), f"and as pg_dump {client.version} reads it"
 
     def _rows(self) -> Seen:

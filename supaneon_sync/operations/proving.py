@@ -30,19 +30,21 @@ from supaneon_sync.postgres.large_objects import LargeObject
 from supaneon_sync.postgres.resting import Here, Rest
 from supaneon_sync.postgres.restore import Violation
 from supaneon_sync.postgres.sequences import Reading
+from supaneon_sync.postgres.snapshot import Snapshot
 
 _SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the mirror is said to hold: the plan, and what was read on the primary under one snapshot.
+    """What the mirror is said to hold: the plan, and what was read on the primary under one ``snapshot``.
 
     ``settled`` tables were found equal and have been locked against writing since; ``schema`` is the
     mirror's own where it has been read since its last change. Of the tables in ``rests`` only new rows are
     hashed, as long as the mirror's row versions bear that out.
     """
 
+    snapshot: Snapshot
     plan: Plan
     seed: Seed
     tables: tuple[CopiedTable, ...]
@@ -80,7 +82,7 @@ def prove(workshop: Workshop, claim: Claim) -> Proof:
     catalogs. Raises DataDiffers that names what differs.
     """
     with ThreadPoolExecutor(1) as aside:
-        schema = aside.submit(lambda: claim.schema or workshop.dump_mirror())
+        schema = aside.submit(lambda: claim.schema or workshop.dump_mirror(claim.snapshot))
         with workshop.on_mirror("proof") as reader:
             here = resting.here(reader)
         found_rows, rested = _tables(workshop, claim, here)

@@ -223,6 +223,7 @@ def describe(
         "schema": {
             "archive": proved.archive_digest,
             "mirror": proved.mirror_digest,
+            "time_zone": proved.snapshot.time_zone,
             "fates": dict(Counter(decision.fate.value for decision in proved.plan.decisions)),
         },
         "left_out": [

@@ -51,8 +51,8 @@ def opened(workshop: Workshop, *, with_mirror: bool) -> Iterator[Source]:
     ):
         workshop.held.keeper.add(holder)
         try:
-            mirror = helper.submit(workshop.dump_mirror) if with_mirror else None
             taken, scope = export(holder), scope_of(workshop.settings)
+            mirror = helper.submit(workshop.dump_mirror, taken) if with_mirror else None
             dump = partial(workshop.dump_primary, taken.name)
             with workshop.phase("schema read"):
                 whole = None if scope.include or scope.exclude else helper.submit(dump)

@@ -145,6 +145,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
     workshop.hold_still([table for table in plan.tables if table not in loaded.settled])
     unanalysed += finishing.analyse_roots(workshop, loaded)
     claim = Claim(
+        snapshot=shown.snapshot,
         plan=plan,
         seed=seed,
         tables=loaded.tables,
@@ -274,7 +275,7 @@ def _checked(
     """
     if way.used == strategy.REBUILD:
         return None
-    found = loaded.schema or workshop.dump_mirror()
+    found = loaded.schema or workshop.dump_mirror(shown.snapshot)
     told = compare.differences(
         plan,
         found.entries,

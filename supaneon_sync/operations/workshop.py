@@ -200,10 +200,15 @@ class Workshop:
             lock_wait=self.settings.lock_wait,
         )
 
-    def dump_mirror(self) -> Archive:
-        """Return the mirror's schema, read by the same client."""
+    def dump_mirror(self, snapshot: Snapshot) -> Archive:
+        """Return the mirror's schema, read by the same client, with times as the primary shows them.
+
+        A role of the primary may have a time zone of its own, in which pg_dump then tells the bounds of
+        partitions and other constants; a pooler may not let it be told another one.
+        """
         self._on_mirror.make_room()
-        return dumping.dump_schema(self.held.door, Side.NEON, self.client, stop=self.run.stop)
+        part = dumping.Part(time_zone=snapshot.time_zone)
+        return dumping.dump_schema(self.held.door, Side.NEON, self.client, stop=self.run.stop, part=part)
 
     def counter(self, total: int) -> Callable[[str, int], None]:
         """Return what tells progress of ``total`` items as each is done: its label, its bytes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -32,10 +31,14 @@ _WRITTEN_AS_SQL = ("COMMENT", "ACL", "SECURITY LABEL", "CAST", "TRANSFORM")
 
 @dataclass(frozen=True)
 class Part:
-    """What of a database is looked at: as an exported snapshot shows it, without some schemas."""
+    """What of a database is looked at: as an exported snapshot shows it, without some schemas.
+
+    ``time_zone``: the one in which times in definitions are shown; '' is what the server has for the session.
+    """
 
     snapshot: str | None = None
     without: tuple[str, ...] = ()
+    time_zone: str = ""
 
 
 WHOLE = Part()
@@ -86,7 +89,8 @@ def dump_schema(
         if part.snapshot is not None:
             arguments.append(f"--snapshot={part.snapshot}")
         arguments += [f"--exclude-schema={_pattern(schema)}" for schema in part.without]
-        clients.run(arguments, environment=_environment(where, client), stop=stop, failure=failure)
+        zone = {"PGTZ": part.time_zone} if part.time_zone else {}
+        clients.run(arguments, environment=_environment(where, client) | zone, stop=stop, failure=failure)
         return _plainly_named(archive.read(path))
 
 
@@ -111,7 +115,7 @@ def _pattern(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _environment(where: Conninfo, client: Clients) -> Mapping[str, str]:
+def _environment(where: Conninfo, client: Clients) -> dict[str, str]:
     return {"LC_ALL": "C", "PGAPPNAME": "supaneon-sync schema"} | client.environment() | where.environment()
 
 

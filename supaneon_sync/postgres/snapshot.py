@@ -32,6 +32,7 @@ _EXPORT = f"""
 SELECT {_PINNED}, pg_export_snapshot(),
        CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_xact_replay_timestamp(), statement_timestamp())
             ELSE statement_timestamp() END,
+       (SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
 """
 _JOIN = f"SET TRANSACTION SNAPSHOT %s; SELECT {_PINNED}"
@@ -56,11 +57,15 @@ _FIRST_TRY = timedelta(seconds=2)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The exported snapshot: its name, the moment it shows, and the primary's LSN then."""
+    """The exported snapshot: its name, the moment it shows, and the primary's LSN then.
+
+    ``time_zone`` is the one in which the primary shows times to who sets none, as pg_dump.
+    """
 
     name: str
     time: datetime
     lsn: str
+    time_zone: str
 
 
 def export(holder: Session) -> Snapshot:
@@ -68,9 +73,9 @@ def export(holder: Session) -> Snapshot:
 
     Raises PrimaryError where the transaction has lost the session's settings.
     """
-    pinned, name, time, lsn = holder.one(f"BEGIN {_BEGIN}; {_EXPORT}")
+    pinned, name, time, time_zone, lsn = holder.one(f"BEGIN {_BEGIN}; {_EXPORT}")
     _demand_settings(pinned)
-    return Snapshot(name, time, lsn)
+    return Snapshot(name, time, lsn, time_zone)
 
 
 @contextmanager

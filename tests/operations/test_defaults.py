@@ -1,0 +1,74 @@
+"""Servers whose own defaults have pg_dump tell a schema otherwise: it is read in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from supaneon_sync.policy import names
+from supaneon_sync.sandbox.testing import Sandbox
+from tests.tool import perform
+
+QUOTED = "SET quote_all_identifiers = on"
+
+
+@pytest.mark.parametrize(("source", "target"), [(15, 17), (18, 18)])
+def test_a_default_that_quotes_all_names_on_either_side_changes_nothing(
+    make_sandbox: Callable[..., Sandbox], source: int, target: int
+) -> None:
+    sandbox = make_sandbox(primary="sample", primary_major=source, major=target, rows_scale=0.1)
+    assert sandbox.primary_server is not None
+    perform(sandbox, "backup")
+    sandbox.primary_server.execute(f"ALTER ROLE postgres {QUOTED}")
+    assert moved(sandbox) == set()
+    sandbox.execute(names.MIRROR, f"ALTER ROLE neondb_owner {QUOTED}")
+    assert moved(sandbox) == set()
+    sandbox.primary_server.execute("ALTER ROLE postgres RESET ALL")
+    assert moved(sandbox) == set()
+    sandbox.primary_server.execute(f"ALTER DATABASE postgres {QUOTED}")
+    assert moved(sandbox) == set()
+    outcome = perform(sandbox, "backup", strategy="rebuild")
+    assert outcome.verdict == "ok"
+    assert perform(sandbox, "restore-test").verdict == "pass"
+
+
+NEW_YORK = "SET TimeZone = 'America/New_York'"
+TIMES = """
+CREATE TABLE public.seen (at timestamptz NOT NULL DEFAULT '2024-02-03 04:05:06+00', what text)
+  PARTITION BY RANGE (at);
+CREATE TABLE public.seen_2024 PARTITION OF public.seen
+  FOR VALUES FROM ('2024-01-01 00:00+00') TO ('2025-01-01 00:00+00');
+INSERT INTO public.seen VALUES (DEFAULT, 'a'), ('2024-07-01 12:00+00', 'b')
+"""
+
+
+@pytest.mark.parametrize(("source", "target"), [(15, 17), (18, 18)])
+def test_a_time_zone_of_a_role_or_database_changes_no_definition(
+    make_sandbox: Callable[..., Sandbox], source: int, target: int
+) -> None:
+    sandbox = make_sandbox(primary="sample", primary_major=source, major=target, rows_scale=0.1)
+    assert sandbox.primary_server is not None
+    sandbox.primary_server.execute(TIMES)
+    sandbox.primary_server.execute(f"ALTER ROLE postgres {NEW_YORK}")
+    perform(sandbox, "backup")
+    assert moved(sandbox) == set()
+    assert perform(sandbox, "restore-test").verdict == "pass"
+    sandbox.primary_server.execute(f"ALTER ROLE postgres RESET ALL; ALTER DATABASE postgres {NEW_YORK}")
+    assert moved(sandbox) == set()
+    sandbox.execute(names.MIRROR, "ALTER ROLE neondb_owner SET TimeZone = 'Asia/Tokyo'")
+    assert moved(sandbox) == set()
+    sandbox.primary_server.execute("ALTER DATABASE postgres RESET ALL")
+    assert moved(sandbox) == {"public.seen_2024", *(f"public.activity_2026_0{month}" for month in (1, 2, 3))}
+    outcome = perform(sandbox, "backup", strategy="rebuild")
+    assert outcome.verdict == "ok"
+    assert perform(sandbox, "restore-test").verdict == "pass"
+
+
+def moved(sandbox: Sandbox) -> set[str]:
+    """Bring the mirror along, and return the tables that anything was done to."""
+    outcome = perform(sandbox, "backup", strategy="delta")
+    assert outcome.verdict == "ok"
+    tables = outcome.report["moved"]
+    assert isinstance(tables, list)
+    return {one["table"] for one in tables if one["state"] != "unchanged"}
