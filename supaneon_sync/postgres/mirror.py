@@ -76,11 +76,11 @@ def make_anew(session: Session, database: str, locale: Locale, search_path: str)
 
 
 def take_public(session: Session) -> None:
-    """Take from PUBLIC what a new database lets it do in schema public: the primary's may have been remade.
+    """Take from schema public what it has in a new database: the primary's may have been remade.
 
-    What PUBLIC holds there on the primary is given with all other grants.
+    That is its comment, and what PUBLIC may do there. What the primary has of both is made with all else.
     """
-    session.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    session.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC; COMMENT ON SCHEMA public IS NULL")
 
 
 def use_path(session: Session, database: str, search_path: str) -> None:

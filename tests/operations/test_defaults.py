@@ -72,3 +72,17 @@ def moved(sandbox: Sandbox) -> set[str]:
     tables = outcome.report["moved"]
     assert isinstance(tables, list)
     return {one["table"] for one in tables if one["state"] != "unchanged"}
+
+
+def test_the_comment_of_schema_public_is_the_primarys_and_none_where_it_has_none(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
+    sandbox = make_sandbox(primary="sample", rows_scale=0.1)
+    asked = "SELECT obj_description('public'::regnamespace)"
+    assert sandbox.primary_server is not None
+    for comment in ("standard public schema", "ours", None, "standard public schema"):
+        words = "NULL" if comment is None else f"'{comment}'"
+        sandbox.primary_server.execute(f"COMMENT ON SCHEMA public IS {words}")
+        for strategy in ("auto", "rebuild"):
+            assert perform(sandbox, "backup", strategy=strategy).verdict == "ok"
+            assert sandbox.execute(names.MIRROR, asked) == [(comment,)]
