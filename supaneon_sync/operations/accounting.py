@@ -119,7 +119,7 @@ def _holding(settings: Settings, proved: Proved) -> Holding:
         backup=names.backup(proved.snapshot.time),
         scope=holdings.scope_digest(scope_of(settings), include_auth_sessions=settings.include_auth_sessions),
         cluster=facts.system_identifier,
-        dumper=f"{proved.client.version} for {facts.version.split('.')[0]}",
+        dumper=f"{proved.client.version} for {facts.version.split('.')[0]} in {proved.snapshot.time_zone}",
         tables=holdings.counted({one.table: one.source.rows for one in proved.tables}, facts),
         rowless=frozenset(holdings.heading(table, facts).label for table, _ in plan.rowless),
         objects=holdings.objects(plan.kept()),

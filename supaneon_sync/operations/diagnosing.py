@@ -222,6 +222,8 @@ def _limited(run: Run, *sessions: Session) -> Iterator[None]:
     def watch() -> None:
         if not over.wait(LIMIT.total_seconds()):
             cancel()
+            while not over.wait(0.5):  # a server may have missed it
+                cancel()
 
     watcher = threading.Thread(target=watch, name="diagnosis", daemon=True)
     watcher.start()

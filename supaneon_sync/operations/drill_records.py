@@ -73,6 +73,8 @@ class Records:
         tool = self._ground.manifest["tool"]
         if tool["version"] != __version__:
             return "", f"not read by pg_dump: version {tool['version']} of this tool recorded it"
+        if "time_zone" not in self._ground.manifest["schema"]:
+            return "", "not read by pg_dump: another state of this tool recorded it"
         wanted = str(tool["pg_dump"])
         try:
             client = clients.find(
@@ -84,7 +86,7 @@ class Records:
             return "", "no pg_dump here to read it a second time"
         if client.version != wanted:
             return "", f"not read by pg_dump: {client.version} is here, {wanted} wrote the manifest"
-        part = Part(time_zone=self._ground.manifest["schema"].get("time_zone", ""))
+        part = Part(time_zone=self._ground.manifest["schema"]["time_zone"])
         found = dump_schema(self._ground.door, Side.NEON, client, stop=self._run.stop, part=part)
         return found.digest(), f"and as pg_dump {client.version} reads it"
 

@@ -98,8 +98,8 @@ def vacuum(workshop: Workshop, loaded: Loaded, analysed: Set[Relation]) -> list[
     ]
 
 
-def analyse_roots(workshop: Workshop, loaded: Loaded) -> list[str]:
-    """Analyse partitioned tables as a whole where that is due; return a note on each that refuses.
+def analyse_roots(workshop: Workshop, loaded: Loaded) -> dict[Relation, str]:
+    """Analyse partitioned tables as a whole where that is due; return those that refuse, with a note on each.
 
     Their partitions have their own statistics by now, and are held still if so many can be.
     """
@@ -113,15 +113,14 @@ def analyse_roots(workshop: Workshop, loaded: Loaded) -> list[str]:
     if workshop.held.target.major < statistics.ALONE:
         due = roots.topmost(due)
     if not due:
-        return []
+        return {}
     with workshop.phase("partitioned tables", "Analyse partitioned tables as a whole"):
         failed = workshop.crew("statistics", task).work(loads([root.table for root in due]))
-    return [
-        f"Statistics of {table.label} as a whole could not be taken: ANALYZE of it fails on its rows, as it"
-        " would on the primary now."
+    return {
+        table: f"Statistics of {table.label} as a whole could not be taken: ANALYZE of it fails on the copy."
         for tables in failed.values()
         for table in tables
-    ]
+    }
 
 
 def _whole(workshop: Workshop, analysed: Set[Relation]) -> Set[Relation]:
@@ -136,7 +135,12 @@ def remarks(workshop: Workshop, facts: Inventory) -> list[str]:
     """Return notes on what is by nature not the same on two servers, or not in order on either."""
     with workshop.on_mirror("notes") as reader:
         notes = mirror.version_differences(reader, facts)
-        lagging = sequences.behind(reader)
-    if lagging:
-        notes.append(f"Behind their columns, as on the primary: sequences {', '.join(lagging)}.")
+        lagging = sequences.lagging(reader)
+    if lagging.behind:
+        notes.append(f"Behind their columns, as on the primary: sequences {', '.join(lagging.behind)}.")
+    if lagging.unseen:
+        notes.append(
+            "Not looked at whether they are behind their columns, since those are of large tables and have no"
+            f" index: sequences {', '.join(lagging.unseen)}."
+        )
     return notes

@@ -50,6 +50,11 @@ class Loaded:
     stirred: Mapping[Relation, int] = field(default_factory=dict)
     lasting: Mapping[str, Analysed] = field(default_factory=dict)
 
+    @property
+    def untouched(self) -> bool:
+        """Whether the mirror was only read, so that nothing of the application has run there."""
+        return not (self.stale or self.touched or len(self.lasting) < len(self.plan.roots))
+
 
 class Arrivals:
     """Takes loads in, has the tables' indexes built as soon as their rows are there, and tells progress.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from supaneon_sync.operations.workshop import Workshop
 from supaneon_sync.policy import baseline as memory
 from supaneon_sync.policy import compare, moved, roots, strategy
 from supaneon_sync.policy.baseline import Baseline, Content
-from supaneon_sync.policy.facts import Locale
+from supaneon_sync.policy.facts import Locale, Relation
 from supaneon_sync.policy.moved import Strategy
 from supaneon_sync.policy.plan import Plan
 from supaneon_sync.postgres import history, mirror
@@ -60,12 +60,16 @@ def written(locale: Locale) -> str:
 
 @dataclass(frozen=True)
 class Read:
-    """What was read of the primary in this run, and what of it its own rows violate."""
+    """What was read of the primary in this run, and what of it its own rows violate.
+
+    ``unanalysed`` are roots whose statistics could not be taken.
+    """
 
     source: Source
     plan: Plan
     violations: Sequence[Violation]
     seed: Seed
+    unanalysed: Collection[Relation] = ()
 
 
 def baseline(
@@ -96,7 +100,10 @@ def baseline(
         contents={one.table.label: _content(one, loaded, proof, now) for one in proof.tables},
         full_bytes=_full_bytes(known, loaded),
         roots=roots.remembered(
-            plan.roots, loaded.lasting, {one.table: one.source.rows for one in proof.tables}
+            plan.roots,
+            loaded.lasting,
+            {one.table: one.source.rows for one in proof.tables},
+            read.unanalysed,
         ),
     )
 

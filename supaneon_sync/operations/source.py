@@ -53,7 +53,7 @@ def opened(workshop: Workshop, *, with_mirror: bool) -> Iterator[Source]:
         try:
             taken, scope = export(holder), scope_of(workshop.settings)
             mirror = helper.submit(workshop.dump_mirror, taken) if with_mirror else None
-            dump = partial(workshop.dump_primary, taken.name)
+            dump = partial(workshop.dump_primary, taken)
             with workshop.phase("schema read"):
                 whole = None if scope.include or scope.exclude else helper.submit(dump)
                 facts = inventory.read(holder)

@@ -140,10 +140,10 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
     with _or_anew(way):
         finished = finishing.finish(workshop, loaded, readings, built, anew=way.used == strategy.REBUILD)
     violations = finished.violations
-    schema = _checked(workshop, way, loaded, plan, shown, violations)
     unanalysed = finishing.vacuum(workshop, loaded, builders.analysed)
     workshop.hold_still([table for table in plan.tables if table not in loaded.settled])
-    unanalysed += finishing.analyse_roots(workshop, loaded)
+    refusing = finishing.analyse_roots(workshop, loaded)
+    schema = _checked(workshop, way, loaded, plan, shown, violations)
     claim = Claim(
         snapshot=shown.snapshot,
         plan=plan,
@@ -159,7 +159,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
     )
     with workshop.phase("proof", "Prove the copy equal"):
         proof = _prove(workshop, claim, loaded)
-    read = remembering.Read(shown, plan, violations, seed)
+    read = remembering.Read(shown, plan, violations, seed, refusing.keys())
     return Proved(
         snapshot=shown.snapshot,
         seed=seed,
@@ -178,6 +178,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
             *(note for note in loaded.notes if attempt == 1 or note != updating.UNFINISHED),
             *finished.notes,
             *unanalysed,
+            *refusing.values(),
             *proof.uncompared,
             *finishing.remarks(workshop, shown.inventory),
         ),
@@ -271,7 +272,8 @@ def _checked(
 ) -> Archive | None:
     """Hold the schema that was brought along against the plan before anything is claimed of it.
 
-    Returns it (None: the proof is to read it). Raises _Astray where it is not the planned one.
+    Returns it; None where the proof is to read it, since expressions and triggers of the application have
+    run on the mirror since that was done. Raises _Astray where it is not the planned one.
     """
     if way.used == strategy.REBUILD:
         return None
@@ -284,4 +286,4 @@ def _checked(
     )
     if told:
         raise _Astray(f"its schema did not become the primary's ({'; '.join(told[:3])})")
-    return found
+    return None if loaded.schema and not loaded.untouched else found

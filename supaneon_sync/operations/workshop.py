@@ -188,7 +188,7 @@ class Workshop:
                 here = stack.enter_context(self.on_primary("rows", settings))
             yield here, there.result()
 
-    def dump_primary(self, snapshot: str, without: Iterable[str] = ()) -> Archive:
+    def dump_primary(self, snapshot: Snapshot, without: Iterable[str] = ()) -> Archive:
         """Return the primary's schema as the snapshot shows it, ``without`` some schemas."""
         self._on_primary.make_room()
         return dumping.dump_schema(
@@ -196,7 +196,7 @@ class Workshop:
             Side.PRIMARY,
             self.client,
             stop=self.run.stop,
-            part=dumping.Part(snapshot, tuple(sorted(without))),
+            part=dumping.Part(snapshot.name, tuple(sorted(without)), snapshot.time_zone),
             lock_wait=self.settings.lock_wait,
         )
 
@@ -206,8 +206,11 @@ class Workshop:
         A role of the primary may have a time zone of its own, in which pg_dump then tells the bounds of
         partitions and other constants; a pooler may not let it be told another one.
         """
-        self._on_mirror.make_room()
         part = dumping.Part(time_zone=snapshot.time_zone)
+        if snapshot.time_zone not in mirror.TIME_ZONES:
+            with self.on_mirror("time zone") as reader:
+                part = part if mirror.knows_time_zone(reader, snapshot.time_zone) else dumping.WHOLE
+        self._on_mirror.make_room()
         return dumping.dump_schema(self.held.door, Side.NEON, self.client, stop=self.run.stop, part=part)
 
     def counter(self, total: int) -> Callable[[str, int], None]:

@@ -162,7 +162,7 @@ def unpack(body: bytes) -> Baseline | None:
             seed=(document["seed"][0], document["seed"][1]),
             contents={label: _content(*one) for label, one in document["contents"].items()},
             full_bytes=document["full_bytes"],
-            roots={label: Analysed(*one) for label, one in document.get("roots", {}).items()},
+            roots={label: Analysed(*one) for label, one in document["roots"].items()},
         )
     except (zlib.error, ValueError, KeyError, TypeError):
         return None

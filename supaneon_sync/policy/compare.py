@@ -16,9 +16,12 @@ _HOLDS_QUERIES = frozenset(("FUNCTION", "MATERIALIZED VIEW", "POLICY", "PROCEDUR
 """Kinds whose text may hold a query, which a server of another major may word differently for the same
 object (tried: queries of 15 and 16)."""
 
+_QUERY = re.compile(r"\n    (?:BEGIN ATOMIC|RETURN) ?")
+
 _NAME = re.compile(r' CONSTRAINT (?:"(?:[^"]|"")*"|\w+)(?= NOT NULL)')
 """From 18 on NOT NULL has a name, which is told where it is not the usual one (so for long columns)."""
 
+_LITERAL_OR_JSON = re.compile(r"""'(?:[^']|'')*'|"json\"""")
 _PATH = re.compile(r'\n    SET "search_path" TO [^\n]*')
 
 
@@ -28,7 +31,7 @@ def differences(
     """Return a sentence for each way in which the copy's schema is not the planned one.
 
     ``excused`` are entries that the primary's own rows violate; a check among them needs the table or
-    domain whose text holds it on the primary. Across majors, kinds that servers word differently are
+    domain whose text holds it on the primary. Across majors, queries, which servers word differently, are
     compared by presence alone; so is what comes from the catalogs instead of the archive (its dump id is
     below nought).
     """
@@ -43,14 +46,15 @@ def differences(
         if i not in wanted and i not in extra
     ]
     for identity, entry in wanted.items():
-        exact = same_major or identity[0] not in _HOLDS_QUERIES
-        if identity not in found or identity in spared or not exact or entry.dump_id < 0:
+        if identity not in found or identity in spared or entry.dump_id < 0:
             continue
         text, planned = found[identity].definition, entry.definition
         if (entry.catalog, entry.oid) in lasting and text != planned:
             text = _PATH.sub("", text, count=1)
         if not same_major:
             text, planned = (in_common(_NAME.sub("", words)) for words in (text, planned))
+            if identity[0] in _HOLDS_QUERIES:
+                text, planned = _own_words(text), _own_words(planned)
         if text != planned:
             told.append(f"{_name(identity)} is defined differently on the copy")
     return tuple(sorted(told))
@@ -68,12 +72,21 @@ def _spared(plan: Plan, excused: Iterable[Entry]) -> tuple[set[Identity], set[Id
     return spared, extra
 
 
+def _own_words(definition: str) -> str:
+    """Return of a text that may hold a query what no server words: a function's language, settings and body.
+
+    There is no such thing where the body is itself a query, and in what is no function.
+    """
+    _, _, words = definition.partition("\n    LANGUAGE ")
+    return "" if _QUERY.search(words.partition("\n    AS ")[0]) else words
+
+
 def in_common(definition: str) -> str:
     """Return a definition as servers of every major word it: json is a word of the language from 17 on.
 
     A word of the language is never quoted, where all other names are.
     """
-    return definition.replace('"json"', "json")
+    return _LITERAL_OR_JSON.sub(lambda found: "json" if found[0] == '"json"' else found[0], definition)
 
 
 @dataclass(frozen=True, order=True)

@@ -97,10 +97,18 @@ def lasting(
 
 
 def remembered(
-    roots: Iterable[Root], still: Mapping[str, Analysed], rows: Mapping[Relation, int]
+    roots: Iterable[Root],
+    still: Mapping[str, Analysed],
+    rows: Mapping[Relation, int],
+    refusing: Collection[Relation] = (),
 ) -> dict[str, Analysed]:
-    """Return what the next run is to know, by label, of the roots that hold ``still`` and of all others."""
+    """Return what the next run is to know, by label, of the roots that hold ``still`` and of all others.
+
+    Nothing of those that were ``refusing``, and of what is below them: they are tried again.
+    """
+    refused = {root.oid for root in refusing}
     return {
         root.table.label: still.get(root.table.label) or Analysed(sum(rows[leaf] for leaf in root.leaves))
         for root in roots
+        if not refused.intersection((root.table.oid, *root.above))
     }

@@ -117,7 +117,10 @@ class Builders:
 
     @contextmanager
     def ending(self, crew: Crew[Any, Any]) -> Iterator[None]:
-        """End ``crew`` too, at once and with the same error, if one ends the builders during the block."""
+        """End ``crew`` too, at once and with the same error, if one ends the builders during the block.
+
+        Raises what has ended the builders before.
+        """
         with self._changing:
             self.check()
             self._others.append(crew)
@@ -212,7 +215,7 @@ class Builds:
         self._anew = anew
 
     def ending(self, crew: Crew[Any, Any]) -> AbstractContextManager[None]:
-        """End ``crew``, which brings rows, with the error that ends the builders, if any does."""
+        """End ``crew``, which brings rows, with the error that ends the builders, if any does or did."""
         return self._builders.ending(crew)
 
     def arrived(self, tables: Sequence[Relation]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
 from supaneon_sync.errors import Cancelled, SupaneonError
@@ -92,8 +92,9 @@ class Crew(Generic[Item, Result]):
         with self._stop.calling(self._cancel):
             for thread in threads:
                 thread.start()
-            for thread in threads:
-                self._await(thread)
+            with self._insisting():
+                for thread in threads:
+                    thread.join()
         self._stop.check()
         if self._failure is not None:
             raise self._failure
@@ -123,11 +124,21 @@ class Crew(Generic[Item, Result]):
             self._changed.notify_all()
         self._cancel()
 
-    def _await(self, thread: threading.Thread) -> None:
-        while thread.is_alive():
-            thread.join(_PATIENCE)
-            if self._ended():
-                self._cancel()
+    @contextmanager
+    def _insisting(self) -> Iterator[None]:
+        """Have sessions asked to end again and again, once the crew has, by a thread nobody waits for."""
+        over = threading.Event()
+
+        def insist() -> None:
+            while not over.wait(_PATIENCE):
+                if self._ended():
+                    self._cancel()
+
+        threading.Thread(target=insist, name="insisting", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
 
     def _ended(self) -> bool:
         return self._failure is not None or self._stop.requested()

@@ -23,6 +23,8 @@ _CHANGED = re.compile(
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _SIMPLE = re.compile(r"[a-z_][a-z0-9_]*")
+_TYPES = ("char", "bit")
+"""Types that are others than those that the words mean without quotes."""
 _SIGNED = ("FUNCTION", "PROCEDURE", "AGGREGATE")
 """Kinds whose tag names types, after a bare name."""
 _WRITTEN_AS_SQL = ("COMMENT", "ACL", "SECURITY LABEL", "CAST", "TRANSFORM")
@@ -89,23 +91,23 @@ def dump_schema(
         if part.snapshot is not None:
             arguments.append(f"--snapshot={part.snapshot}")
         arguments += [f"--exclude-schema={_pattern(schema)}" for schema in part.without]
-        zone = {"PGTZ": part.time_zone} if part.time_zone else {}
-        clients.run(arguments, environment=_environment(where, client) | zone, stop=stop, failure=failure)
+        environment = _environment(where, client) | _in_zone(part.time_zone, where, side)
+        clients.run(arguments, environment=environment, stop=stop, failure=failure)
         return _plainly_named(archive.read(path))
 
 
 def _plainly_named(found: Archive) -> Archive:
-    """Return the archive with names for people that have no more quotes than they need."""
+    """Return the archive with names for people, as pg_dump gives them where it is not told to quote all."""
     return replace(found, entries=tuple(replace(one, tag=_plain(one)) for one in found.entries))
 
 
 def _plain(entry: Entry) -> str:
     bare = 0 if entry.kind in _WRITTEN_AS_SQL else entry.tag.find("(") if entry.kind in _SIGNED else -1
-    if bare < 0:
+    if bare < 0 or (bare and entry.tag.count("(") > 1):  # one is part of a name: no telling which
         return entry.tag
 
     def plain(name: re.Match[str]) -> str:
-        return name[1] if _SIMPLE.fullmatch(name[1]) else name[0]
+        return name[1] if _SIMPLE.fullmatch(name[1]) and name[1] not in _TYPES else name[0]
 
     return entry.tag[:bare] + _QUOTED.sub(plain, entry.tag[bare:])
 
@@ -117,6 +119,20 @@ def _pattern(name: str) -> str:
 
 def _environment(where: Conninfo, client: Clients) -> dict[str, str]:
     return {"LC_ALL": "C", "PGAPPNAME": "supaneon-sync schema"} | client.environment() | where.environment()
+
+
+def _in_zone(name: str, where: Conninfo, side: Side) -> dict[str, str]:
+    """Return the variables that have pg_dump shown times in a time zone, if one is given.
+
+    Of what a client asks for when it connects, Neon's proxy passes on nothing but options, and poolers in
+    front of a primary pass on everything but those.
+    """
+    if not name:
+        return {}
+    if side is Side.PRIMARY:
+        return {"PGTZ": name}
+    escaped = re.sub(r"([\\\s])", r"\\\1", name)
+    return {"PGOPTIONS": f"{where.options.get('options', '')} -c TimeZone={escaped}".strip()}
 
 
 def _remedy(text: str) -> str:

@@ -9,6 +9,7 @@ from psycopg2 import sql
 from supaneon_sync.errors import NeonError
 from supaneon_sync.policy.facts import Inventory, Locale, Relation, Target
 from supaneon_sync.postgres.crew import tolerated
+from supaneon_sync.postgres.failures import refused
 from supaneon_sync.postgres.session import Session
 
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
@@ -73,6 +74,22 @@ def make_anew(session: Session, database: str, locale: Locale, search_path: str)
         )
     use_path(session, database, search_path)
     return difference
+
+
+TIME_ZONES = ("UTC", "GMT", "Etc/UTC")
+"""Those that every server knows."""
+
+
+def knows_time_zone(session: Session, name: str) -> bool:
+    """Say whether the server has a time zone: not all have those that only older or newer lists name."""
+    try:
+        with session.trial():
+            session.execute("SET LOCAL TimeZone = %s", (name,))
+    except NeonError as error:
+        if not refused(error):
+            raise
+        return False
+    return True
 
 
 def take_public(session: Session) -> None:

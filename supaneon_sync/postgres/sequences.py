@@ -9,6 +9,7 @@ from psycopg2 import sql
 
 from supaneon_sync.errors import PrimaryError, SnapshotLost
 from supaneon_sync.policy.facts import Relation
+from supaneon_sync.postgres.copying import SMALL
 from supaneon_sync.postgres.session import Session
 
 
@@ -84,8 +85,6 @@ def apply(session: Session, readings: Sequence[Reading]) -> None:
         session.execute(sql.SQL("SELECT ") + sql.SQL(", ").join(calls[start : start + 500]))
 
 
-_SMALL = 512
-"""Pages of 8 KiB that a table may have to be read whole for the largest value of a column."""
 _OWNED = """
 WITH RECURSIVE owned AS (
   SELECT sn.nspname AS schema, s.relname AS name, tn.nspname AS table_schema, t.relname AS table_name,
@@ -111,20 +110,30 @@ WITH RECURSIVE owned AS (
       AND m.amname = 'btree' AND o.opcdefault)
   GROUP BY 1, 2
 )
-SELECT o.schema, o.name, o.table_schema, o.table_name, o.column_name, o.rising
+SELECT coalesce(u.bytes, 0) <= %(bytes)s,
+       o.schema, o.name, o.table_schema, o.table_name, o.column_name, o.rising
 FROM owned o LEFT JOIN unordered u ON (u.relation, u.column_name) = (o.relation, o.column_name)
-WHERE coalesce(u.bytes, 0) <= %(bytes)s ORDER BY 1, 2
+ORDER BY 2, 3
 """
 
 
-def behind(session: Session) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Lagging:
+    """Sequences, by label: those ``behind`` their column's values, and those ``unseen``, not looked at."""
+
+    behind: tuple[str, ...]
+    unseen: tuple[str, ...]
+
+
+def lagging(session: Session) -> Lagging:
     """Return the copy's sequences that would next give out a number their column already holds.
 
     They were read after the snapshot, so such a one stands behind on the primary too. A column is looked at
     where its outermost value costs a look into indexes, or a few pages: not one of a large table, or one with
     such a partition or heir, that no whole btree index begins with.
     """
-    owned = session.query(_OWNED, {"bytes": _SMALL * 8192})
+    known = session.query(_OWNED, {"bytes": SMALL * 8192})
+    owned = [one for cheap, *one in known if cheap]
     parts = [
         sql.SQL("SELECT {} WHERE (SELECT {}({}) FROM {}) {} (SELECT last_value FROM {})").format(
             sql.Literal(position),
@@ -139,7 +148,10 @@ def behind(session: Session) -> tuple[str, ...]:
     found: list[int] = []
     for start in range(0, len(parts), 200):
         found += [row[0] for row in session.query(sql.SQL(" UNION ALL ").join(parts[start : start + 200]))]
-    return tuple(f"{owned[position][0]}.{owned[position][1]}" for position in sorted(found))
+    return Lagging(
+        tuple(f"{owned[position][0]}.{owned[position][1]}" for position in sorted(found)),
+        tuple(f"{schema}.{name}" for cheap, schema, name, *_ in known if not cheap),
+    )
 
 
 def _quoted(session: Session, reading: Reading) -> str:

@@ -6,6 +6,7 @@ visible needs a vacuum that comes when nobody has a snapshot from before the row
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg2 import sql
@@ -13,6 +14,7 @@ from psycopg2 import sql
 from supaneon_sync.errors import NeonError
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.postgres import deferring
+from supaneon_sync.postgres.crew import tolerated
 from supaneon_sync.postgres.session import Session
 
 _LACKING = """
@@ -26,6 +28,8 @@ _COUNTED = """
 SELECT n.nspname, c.relname, c.reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p')
 """
+_LOCKED = "55P03"
+"""An expression writes to a table that this run holds still: a log of its own, say."""
 ALONE = 18
 """The first major whose VACUUM and ANALYZE know ONLY, and take heirs along where it is not said."""
 _OFF = 0.05
@@ -100,21 +104,25 @@ def analyse_whole(
         words = sql.SQL("ANALYZE {tables}")
     else:
         words = sql.SQL("LOCK TABLE {alone} IN SHARE UPDATE EXCLUSIVE MODE; ANALYZE (SKIP_LOCKED) {tables}")
-    return _refused(session, roots, search_path, words)
+    return _refused(session, roots, search_path, words, _LOCKED)
 
 
 def _refused(
-    session: Session, tables: Sequence[Relation], search_path: str, words: sql.SQL
+    session: Session, tables: Sequence[Relation], search_path: str, words: sql.SQL, *codes: str
 ) -> tuple[Relation, ...]:
-    """Run statements on the tables, one by one where they fail on all together; return those they fail on."""
+    """Run statements on the tables, one by one where they fail on all together; return those they fail on.
+
+    Failing is what the rows and the application's expressions may cause, and what has one of the ``codes``.
+    """
     session.query("SELECT set_config('search_path', %s, false)", (search_path,))
     try:
         session.execute(words.format(tables=_names(session, tables), alone=_alone(tables)))
     except NeonError as error:
-        if not deferring.failed_by_itself(error):
+        if not (deferring.failed_by_itself(error) or tolerated(error, *codes)):
             raise
         if len(tables) > 1:
-            return tuple(one for table in tables for one in _refused(session, (table,), search_path, words))
+            by_itself = (_refused(session, (table,), search_path, words, *codes) for table in tables)
+            return tuple(itertools.chain.from_iterable(by_itself))
         return tuple(tables)
     return ()
 

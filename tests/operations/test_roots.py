@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from supaneon_sync.errors import DataDiffers
 from supaneon_sync.operations import workshop
 from supaneon_sync.policy import names
 from supaneon_sync.sandbox.testing import Sandbox
@@ -113,6 +114,7 @@ def test_a_first_copy_knows_what_the_primary_knows_and_pays_for_no_partition_twi
 
 
 def test_later_runs_take_them_anew_when_a_twentieth_of_all_rows_came_or_went(world: Sandbox) -> None:
+    on_primary(world, "DELETE FROM app.picky WHERE part = 0")
     perform(world, "backup")
     on_primary(world, "UPDATE app.days SET word = 'new' WHERE day < 100")
     watching = Watching()
@@ -150,6 +152,57 @@ def test_what_a_killed_run_made_anew_is_analysed_by_the_next_which_finds_it_righ
     watching = Watching()
     perform(world, "backup", progress=watching)
     assert not [step for step in watching.steps if step.startswith("Analyse")]
+
+
+LOGGING = """
+CREATE TABLE app.looks (at timestamptz);
+CREATE FUNCTION app.look() RETURNS void VOLATILE LANGUAGE sql AS 'INSERT INTO app.looks VALUES (now())';
+CREATE FUNCTION app.seen(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+  'BEGIN PERFORM app.look(); RETURN $1; END';
+CREATE TABLE app.watched (id int) PARTITION BY HASH (id);
+CREATE TABLE app.watched_1 PARTITION OF app.watched FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+INSERT INTO app.watched SELECT generate_series(1, 300);
+CREATE STATISTICS app.watching ON (app.seen(id)), (id % 7) FROM app.watched;
+ANALYZE app.watched;
+TRUNCATE app.looks
+"""
+
+
+def test_one_that_cannot_be_analysed_is_told_every_night(
+    world: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workshop, "_PATIENCE", "SET lock_timeout = '1s';")
+    on_primary(world, LOGGING)
+    for _ in range(2):
+        notes = perform(world, "backup").notes
+        told = [note.split(" as a whole")[0] for note in notes if "as a whole could not" in note]
+        assert sorted(told) == ["Statistics of app.picky", "Statistics of app.watched"]
+    assert whole(world)["days"] == (3000, ["old"])
+
+
+TRAP = """
+CREATE FUNCTION app.is_admin() RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE ROLE tenant; GRANT USAGE, CREATE ON SCHEMA app TO tenant;
+SET ROLE tenant;
+CREATE FUNCTION app.spring() RETURNS void VOLATILE LANGUAGE plpgsql AS $$ BEGIN
+  EXECUTE $x$CREATE OR REPLACE FUNCTION app.is_admin() RETURNS boolean LANGUAGE sql AS 'SELECT true'$x$;
+EXCEPTION WHEN OTHERS THEN NULL; END $$;
+CREATE FUNCTION app.plain(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+  'BEGIN PERFORM app.spring(); RETURN $1; END';
+CREATE TABLE app.theirs (id int) PARTITION BY HASH (id);
+CREATE TABLE app.theirs_1 PARTITION OF app.theirs FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+INSERT INTO app.theirs SELECT generate_series(1, 300);
+CREATE STATISTICS app.baited ON (app.plain(id)), (id % 7) FROM app.theirs;
+ANALYZE app.theirs;
+RESET ROLE
+"""
+
+
+def test_what_a_tables_owner_has_analyse_do_to_the_schema_is_not_published(world: Sandbox) -> None:
+    perform(world, "backup")
+    on_primary(world, TRAP)
+    with pytest.raises(DataDiffers, match="is_admin"):
+        perform(world, "backup")
 
 
 def test_more_tables_than_can_be_held_still_are_analysed_all_the_same(

@@ -58,6 +58,38 @@ def test_across_majors_a_query_may_be_worded_otherwise_and_a_table_may_not() -> 
     assert found(plan, [TABLE, worded]) == ["view public.v is defined differently on the copy"]
 
 
+STRING = """CREATE FUNCTION "public"."f"("a" integer DEFAULT {default}) RETURNS integer
+    LANGUAGE "sql" {volatile}
+    AS $$SELECT {what}$$;
+"""
+QUERY = """CREATE FUNCTION "public"."f"() RETURNS integer
+    LANGUAGE "sql" {volatile}
+    BEGIN ATOMIC
+ SELECT {what}
+    AS "x";
+END;
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "told"),
+    [
+        (STRING, {"what": "2"}, True),
+        (STRING, {"volatile": "STABLE"}, True),
+        (STRING, {"default": "(1)"}, False),
+        (QUERY, {"what": "(1)"}, False),
+    ],
+)
+def test_across_majors_a_functions_body_is_compared_unless_it_is_a_query(
+    text: str, change: dict[str, str], told: bool
+) -> None:
+    words = {"what": "1", "volatile": "IMMUTABLE", "default": "1"}
+    made = entry(3, "FUNCTION", "f()", definition=text.format(**words))
+    copied = replace(made, definition=text.format(**words | change))
+    assert bool(found(decided([made]), [copied], same_major=False)) is told
+    assert found(decided([made]), [copied]) != []
+
+
 def test_names_of_not_null_that_newer_servers_make_up_are_no_difference_across_majors() -> None:
     planned = replace(TABLE, definition='CREATE TABLE public.t (\n    "a ""b"" c" integer NOT NULL\n);\n')
     named = (

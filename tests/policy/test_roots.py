@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from supaneon_sync.policy import moved, roots
@@ -83,3 +85,11 @@ def test_the_next_run_knows_since_when_each_root_holds() -> None:
     assert roots.remembered((ROOT,), {}, rows) == {"public.top": Analysed(1000)}
     still = {"public.top": Analysed(990, 20)}
     assert roots.remembered((ROOT,), still, rows) == still
+
+
+def test_what_refused_is_not_remembered_nor_what_is_below_it() -> None:
+    rows = {ONE: 600, TWO: 400}
+    assert roots.remembered((ROOT,), {}, rows, [ROOT.table]) == {}
+    below = replace(ROOT, table=replace(ROOT.table, oid=77), above=(ROOT.table.oid,))
+    assert roots.remembered((below,), {}, rows, [ROOT.table]) == {}
+    assert roots.remembered((ROOT,), {}, rows, [below.table]) == {"public.top": Analysed(1000)}

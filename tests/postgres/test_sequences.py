@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from supaneon_sync.postgres import sequences
+from supaneon_sync.postgres.copying import SMALL
 from supaneon_sync.postgres.failures import Side
 from supaneon_sync.sandbox.server import Server
 from tests.postgres.test_copying import opened
@@ -57,9 +58,9 @@ def server(shared: Server) -> Server:
     return shared
 
 
-def behind(server: Server) -> tuple[str, ...]:
+def lagging(server: Server) -> sequences.Lagging:
     with opened(server, Side.NEON) as session:
-        return sequences.behind(session)
+        return sequences.lagging(session)
 
 
 def read_whole(server: Server) -> list[str]:
@@ -68,7 +69,7 @@ def read_whole(server: Server) -> list[str]:
         name
         for (name,) in server.execute(
             "SELECT relname::text FROM pg_stat_user_tables WHERE seq_scan > 0"
-            f" AND pg_relation_size(relid) > {sequences._SMALL} * 8192"
+            f" AND pg_relation_size(relid) > {SMALL} * 8192"
         )
     ]
 
@@ -80,19 +81,19 @@ def test_a_sequence_behind_its_column_is_found_at_little_cost(server: Server, wh
     server.execute("ANALYZE")
     (name,) = (row[0] for row in server.execute("SELECT relname::text FROM pg_class WHERE relkind = 'S'"))
     server.execute("SELECT pg_stat_reset()")
-    assert behind(server) == (f"public.{name}",)
+    assert lagging(server) == sequences.Lagging((f"public.{name}",), ())
     assert read_whole(server) == []
     server.execute(f"SELECT setval('{name}', (SELECT {'min' if 'fall' in what else 'max'}(id) FROM t))")
-    assert behind(server) == ()
+    assert lagging(server) == sequences.Lagging((), ())
 
 
 @pytest.mark.parametrize("what", NOT_LOOKED_AT)
-def test_a_large_table_without_an_index_that_tells_is_not_read(server: Server, what: str) -> None:
+def test_a_large_table_without_an_index_that_tells_is_not_read_but_told(server: Server, what: str) -> None:
     server.execute("CREATE TABLE t (id serial, v text)")
     server.execute(f"INSERT INTO t {LARGE}")
     for statement in filter(None, NOT_LOOKED_AT[what].split("; ")):
         server.execute(statement)
     server.execute("ANALYZE")
     server.execute("SELECT pg_stat_reset()")
-    assert behind(server) == ()
+    assert lagging(server) == sequences.Lagging((), ("public.t_id_seq",))
     assert read_whole(server) == []
