@@ -58,7 +58,8 @@ def _without_proof() -> None:
 
 def _without_statistics() -> None:
     vars(statistics)["analyse"] = lambda *_: False
-    vars(finishing)["vacuum"] = vars(finishing)["analyse_roots"] = lambda *_: []
+    vars(finishing)["vacuum"] = lambda *_: []
+    vars(finishing)["analyse_roots"] = lambda *_: {}
 
 
 class _NoProof:
