@@ -49,7 +49,8 @@ def _of_copies(document: dict[str, Any]) -> dict[str, str]:
 
 
 def _processor(results: list[Result]) -> dict[str, str]:
-    """Return what the processors' time goes to where targets are missed, in seconds."""
+    """Return what processors' time goes to where targets are missed, in seconds, and where the floor is."""
+    floor = lines.ratio(find(results, "many-tables"), telling.FLOOR, compare.PEERS)
     many, indexes = (find(results, shape)["contenders"] for shape in ("many-tables", "index-heavy"))
     names = (compare.OURS, compare.OURS_BARE, compare.DIRECTORY)
     ours, bare, peer = (many[name]["processor"] for name in names)
@@ -63,7 +64,7 @@ def _processor(results: list[Result]) -> dict[str, str]:
         "indexes_proof": indexes[compare.OURS_PROVED]["processor"] - indexes[compare.OURS]["processor"],
     }
     shown = {name: f"{seconds:.1f}" for name, seconds in taken.items()}
-    return shown | {"many_limit": f"{targets.MANY_TABLES:g}"}
+    return shown | {"many_limit": f"{targets.MANY_TABLES:g}", "many_floor": f"{floor:.2f}"}
 
 
 def _of_second_backups(document: dict[str, Any]) -> dict[str, str]:
