@@ -13,7 +13,7 @@ from supaneon_sync.operations.drill_areas import Ground, Looks, Seen, findings
 from supaneon_sync.policy.drill import Finding, Gravity
 from supaneon_sync.policy.facts import Relation
 from supaneon_sync.policy.shape import Shape, differences
-from supaneon_sync.postgres import clients, drilling, large_objects, sequences
+from supaneon_sync.postgres import clients, drilling, large_objects, mirror, sequences
 from supaneon_sync.postgres.crew import Sessions
 from supaneon_sync.postgres.dumping import Part, dump_schema
 from supaneon_sync.postgres.failures import Side
@@ -86,7 +86,9 @@ class Records:
             return "", "no pg_dump here to read it a second time"
         if client.version != wanted:
             return "", f"not read by pg_dump: {client.version} is here, {wanted} wrote the manifest"
-        part = Part(time_zone=self._ground.manifest["schema"]["time_zone"])
+        zone = self._ground.manifest["schema"]["time_zone"]
+        known = mirror.knows_time_zone(self._ground.session, zone)  # else it was not read in that one either
+        part = Part(time_zone=zone if known else "")
         found = dump_schema(self._ground.door, Side.NEON, client, stop=self._run.stop, part=part)
         return found.digest(), f"and as pg_dump {client.version} reads it"
 

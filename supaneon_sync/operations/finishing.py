@@ -29,11 +29,15 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Finished:
-    """What the primary's rows violate, which settings were refused, and rights that were put right."""
+    """What the primary's rows violate, which settings were refused, and rights that were put right.
+
+    ``idle``: no right was changed, and no query of the application has run.
+    """
 
     violations: tuple[Violation, ...]
     refused: tuple[str, ...]
     rights: tuple[str, ...]
+    idle: bool
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -66,14 +70,16 @@ def finish(
         else:
             rights = restore.regrant(owner, plan)
         sequences.apply(owner, readings)
-        if anew or loaded.stale or restore.are_filled_otherwise(owner, plan):
+        refreshing = anew or loaded.stale or restore.are_filled_otherwise(owner, plan)
+        if refreshing:
             violations += restore.refresh(owner, plan)
         deferring.take_path_back(owner, plan.routines, target.major)
         refused = roles.store_settings(owner, workshop.held.door.dbname, plan.settings)
     for violation in violations:
         entry = violation.entry
         workshop.run.progress.warning(f"{entry.kind.lower()} {entry.name}: {violation.outcome}.")
-    return Finished(tuple(violations), refused, () if plan.chosen else rights)
+    idle = not (rights or refreshing)
+    return Finished(tuple(violations), refused, () if plan.chosen else rights, idle)
 
 
 def vacuum(workshop: Workshop, loaded: Loaded, analysed: Set[Relation]) -> list[str]:
@@ -92,7 +98,7 @@ def vacuum(workshop: Workshop, loaded: Loaded, analysed: Set[Relation]) -> list[
         whole = _whole(workshop, analysed)
         failed = workshop.crew("vacuum", task).work(loads([*loaded.touched, *views]))
     return [
-        f"{table.label} is complete but has no statistics: ANALYZE fails on its rows, as on the primary."
+        f"{table.label} is complete but has no statistics: ANALYZE of it fails on the copy."
         for tables in failed.values()
         for table in tables
     ]

@@ -52,7 +52,7 @@ class Loaded:
 
     @property
     def untouched(self) -> bool:
-        """Whether the mirror was only read, so that nothing of the application has run there."""
+        """Whether no row of the mirror is moved, vacuumed or analysed."""
         return not (self.stale or self.touched or len(self.lasting) < len(self.plan.roots))
 
 

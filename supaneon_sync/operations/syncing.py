@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from supaneon_sync.errors import DataDiffers, NeonError, Refused, SnapshotLost
 from supaneon_sync.operations import finishing, rebuilding, remembering, source, updating
+from supaneon_sync.operations.finishing import Finished
 from supaneon_sync.operations.loaded import Loaded
 from supaneon_sync.operations.making_way import CannotUpdate
 from supaneon_sync.operations.proving import Claim, Proof, prove
@@ -143,7 +144,7 @@ def _attempt(workshop: Workshop, attempt: int, doubt: _Doubt) -> Proved:
     unanalysed = finishing.vacuum(workshop, loaded, builders.analysed)
     workshop.hold_still([table for table in plan.tables if table not in loaded.settled])
     refusing = finishing.analyse_roots(workshop, loaded)
-    schema = _checked(workshop, way, loaded, plan, shown, violations)
+    schema = _checked(workshop, way, loaded, plan, shown, finished)
     claim = Claim(
         snapshot=shown.snapshot,
         plan=plan,
@@ -268,12 +269,12 @@ def _checked(
     loaded: Loaded,
     plan: Plan,
     shown: Source,
-    violations: Sequence[Violation],
+    finished: Finished,
 ) -> Archive | None:
     """Hold the schema that was brought along against the plan before anything is claimed of it.
 
-    Returns it; None where the proof is to read it, since expressions and triggers of the application have
-    run on the mirror since that was done. Raises _Astray where it is not the planned one.
+    Returns it; None where the proof is to read it, since code of the application has run on the mirror, or a
+    right was changed there, since that was done. Raises _Astray where it is not the planned one.
     """
     if way.used == strategy.REBUILD:
         return None
@@ -281,9 +282,9 @@ def _checked(
     told = compare.differences(
         plan,
         found.entries,
-        excused=[violation.entry for violation in violations],
+        excused=[violation.entry for violation in finished.violations],
         same_major=shown.major == workshop.held.target.major,
     )
     if told:
         raise _Astray(f"its schema did not become the primary's ({'; '.join(told[:3])})")
-    return None if loaded.schema and not loaded.untouched else found
+    return found if loaded.schema is None or (loaded.untouched and finished.idle) else None

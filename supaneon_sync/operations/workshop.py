@@ -201,7 +201,7 @@ class Workshop:
         )
 
     def dump_mirror(self, snapshot: Snapshot) -> Archive:
-        """Return the mirror's schema, read by the same client, with times as the primary shows them.
+        """Return the mirror's schema, read by the same client, with times as the primary's, if it can.
 
         A role of the primary may have a time zone of its own, in which pg_dump then tells the bounds of
         partitions and other constants; a pooler may not let it be told another one.

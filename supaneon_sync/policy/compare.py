@@ -21,7 +21,7 @@ _QUERY = re.compile(r"\n    (?:BEGIN ATOMIC|RETURN) ?")
 _NAME = re.compile(r' CONSTRAINT (?:"(?:[^"]|"")*"|\w+)(?= NOT NULL)')
 """From 18 on NOT NULL has a name, which is told where it is not the usual one (so for long columns)."""
 
-_LITERAL_OR_JSON = re.compile(r"""'(?:[^']|'')*'|"json\"""")
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 _PATH = re.compile(r'\n    SET "search_path" TO [^\n]*')
 
 
@@ -31,9 +31,9 @@ def differences(
     """Return a sentence for each way in which the copy's schema is not the planned one.
 
     ``excused`` are entries that the primary's own rows violate; a check among them needs the table or
-    domain whose text holds it on the primary. Across majors, queries, which servers word differently, are
-    compared by presence alone; so is what comes from the catalogs instead of the archive (its dump id is
-    below nought).
+    domain whose text holds it on the primary. Across majors, queries and the heads of
+    functions, which servers word differently, are compared by presence alone; so is what comes from the
+    catalogs instead of the archive (its dump id is below nought).
     """
     spared, extra = _spared(plan, excused)
     wanted = {entry.identity: entry for entry in plan.kept() if counts(entry)}
@@ -54,7 +54,7 @@ def differences(
         if not same_major:
             text, planned = (in_common(_NAME.sub("", words)) for words in (text, planned))
             if identity[0] in _HOLDS_QUERIES:
-                text, planned = _own_words(text), _own_words(planned)
+                text, planned = (_own_words(identity[0], words) for words in (text, planned))
         if text != planned:
             told.append(f"{_name(identity)} is defined differently on the copy")
     return tuple(sorted(told))
@@ -72,11 +72,13 @@ def _spared(plan: Plan, excused: Iterable[Entry]) -> tuple[set[Identity], set[Id
     return spared, extra
 
 
-def _own_words(definition: str) -> str:
+def _own_words(kind: str, definition: str) -> str:
     """Return of a text that may hold a query what no server words: a function's language, settings and body.
 
     There is no such thing where the body is itself a query, and in what is no function.
     """
+    if kind not in ("FUNCTION", "PROCEDURE"):
+        return ""
     _, _, words = definition.partition("\n    LANGUAGE ")
     return "" if _QUERY.search(words.partition("\n    AS ")[0]) else words
 
@@ -86,7 +88,7 @@ def in_common(definition: str) -> str:
 
     A word of the language is never quoted, where all other names are.
     """
-    return _LITERAL_OR_JSON.sub(lambda found: "json" if found[0] == '"json"' else found[0], definition)
+    return _QUOTED.sub(lambda found: "json" if found[0] == '"json"' else found[0], definition)
 
 
 @dataclass(frozen=True, order=True)

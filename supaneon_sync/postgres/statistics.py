@@ -45,7 +45,7 @@ def analyse(session: Session, tables: Sequence[Relation], search_path: str) -> b
     try:
         session.execute(path + sql.SQL("ANALYZE ") + _names(session, tables))
     except NeonError as error:
-        if not deferring.failed_by_itself(error):
+        if not _failed(error):
             raise
         return False
     return True
@@ -104,27 +104,29 @@ def analyse_whole(
         words = sql.SQL("ANALYZE {tables}")
     else:
         words = sql.SQL("LOCK TABLE {alone} IN SHARE UPDATE EXCLUSIVE MODE; ANALYZE (SKIP_LOCKED) {tables}")
-    return _refused(session, roots, search_path, words, _LOCKED)
+    return _refused(session, roots, search_path, words)
 
 
 def _refused(
-    session: Session, tables: Sequence[Relation], search_path: str, words: sql.SQL, *codes: str
+    session: Session, tables: Sequence[Relation], search_path: str, words: sql.SQL
 ) -> tuple[Relation, ...]:
-    """Run statements on the tables, one by one where they fail on all together; return those they fail on.
-
-    Failing is what the rows and the application's expressions may cause, and what has one of the ``codes``.
-    """
+    """Run statements on the tables, one by one where they fail on all together; return those they fail on."""
     session.query("SELECT set_config('search_path', %s, false)", (search_path,))
     try:
         session.execute(words.format(tables=_names(session, tables), alone=_alone(tables)))
     except NeonError as error:
-        if not (deferring.failed_by_itself(error) or tolerated(error, *codes)):
+        if not _failed(error):
             raise
         if len(tables) > 1:
-            by_itself = (_refused(session, (table,), search_path, words, *codes) for table in tables)
+            by_itself = (_refused(session, (table,), search_path, words) for table in tables)
             return tuple(itertools.chain.from_iterable(by_itself))
         return tuple(tables)
     return ()
+
+
+def _failed(error: NeonError) -> bool:
+    """Say whether ANALYZE failed for what the application's own rows and expressions are and do."""
+    return deferring.failed_by_itself(error) or tolerated(error, _LOCKED)
 
 
 def _names(session: Session, tables: Sequence[Relation]) -> sql.Composable:

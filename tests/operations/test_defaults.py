@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from supaneon_sync.errors import DataDiffers
 from supaneon_sync.policy import names
 from supaneon_sync.sandbox.testing import Sandbox
 from tests.tool import perform
@@ -86,3 +87,41 @@ def test_the_comment_of_schema_public_is_the_primarys_and_none_where_it_has_none
         for strategy in ("auto", "rebuild"):
             assert perform(sandbox, "backup", strategy=strategy).verdict == "ok"
             assert sandbox.execute(names.MIRROR, asked) == [(comment,)]
+
+
+LATE = """
+CREATE TABLE public.shown (id int);
+REVOKE ALL ON public.shown FROM anon;
+CREATE FUNCTION public.flag() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION public.change() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+  EXECUTE $x$CREATE OR REPLACE FUNCTION public.flag() RETURNS int LANGUAGE sql AS 'SELECT 2'$x$;
+  RETURN 1;
+END $$;
+CREATE MATERIALIZED VIEW public.late AS SELECT public.change() AS one WITH NO DATA
+"""
+BACK = "CREATE OR REPLACE FUNCTION public.flag() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+
+
+def test_what_is_recorded_of_the_schema_was_read_after_rights_were_changed(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
+    sandbox = make_sandbox(primary="sample", rows_scale=0.1)
+    assert sandbox.primary_server is not None
+    sandbox.primary_server.execute(LATE)
+    perform(sandbox, "backup")
+    sandbox.primary_server.execute("GRANT SELECT ON public.shown TO anon")
+    assert moved(sandbox) == set()
+    assert perform(sandbox, "restore-test").verdict == "pass"
+
+
+def test_what_the_query_of_a_view_does_to_the_schema_is_not_published(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
+    sandbox = make_sandbox(primary="sample", rows_scale=0.1)
+    assert sandbox.primary_server is not None
+    sandbox.primary_server.execute(LATE)
+    perform(sandbox, "backup")
+    sandbox.primary_server.execute("REFRESH MATERIALIZED VIEW public.late")
+    sandbox.primary_server.execute(BACK)
+    with pytest.raises(DataDiffers, match="flag"):
+        perform(sandbox, "backup")

@@ -165,3 +165,10 @@ def test_each_privilege_too_little_or_too_much_is_named() -> None:
         "SELECT on TABLE public.t for anon with grant option is held on the copy but not on the primary",
         "UPDATE on TABLE public.t for anon is missing on the copy",
     )
+
+
+def test_an_apostrophe_in_a_name_hides_no_json() -> None:
+    words = 'CREATE TABLE "public"."t" (\n    "one\'s" "text",\n    "payload" {},\n    "two\'s" "text"\n);\n'
+    planned = replace(TABLE, definition=words.format('"json"'))
+    copied = replace(planned, definition=words.format("json"))
+    assert found(decided([planned]), [copied], same_major=False) == []
