@@ -86,9 +86,8 @@ class Records:
             return "", "no pg_dump here to read it a second time"
         if client.version != wanted:
             return "", f"not read by pg_dump: {client.version} is here, {wanted} wrote the manifest"
-        zone = self._ground.manifest["schema"]["time_zone"]
-        known = mirror.knows_time_zone(self._ground.session, zone)  # else it was not read in that one either
-        part = Part(time_zone=zone if known else "")
+        recorded = self._ground.manifest["schema"]["time_zone"]
+        part = Part(time_zone=mirror.time_zone(recorded, self._ground.connect))
         found = dump_schema(self._ground.door, Side.NEON, client, stop=self._run.stop, part=part)
         return found.digest(), f"and as pg_dump {client.version} reads it"
 

@@ -206,10 +206,8 @@ class Workshop:
         A role of the primary may have a time zone of its own, in which pg_dump then tells the bounds of
         partitions and other constants; a pooler may not let it be told another one.
         """
-        part = dumping.Part(time_zone=snapshot.time_zone)
-        if snapshot.time_zone not in mirror.TIME_ZONES:
-            with self.on_mirror("time zone") as reader:
-                part = part if mirror.knows_time_zone(reader, snapshot.time_zone) else dumping.WHOLE
+        zone = mirror.time_zone(snapshot.time_zone, partial(self.on_mirror, "time zone"))
+        part = dumping.Part(time_zone=zone)
         self._on_mirror.make_room()
         return dumping.dump_schema(self.held.door, Side.NEON, self.client, stop=self.run.stop, part=part)
 

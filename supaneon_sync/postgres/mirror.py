@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from psycopg2 import sql
 
@@ -76,20 +77,25 @@ def make_anew(session: Session, database: str, locale: Locale, search_path: str)
     return difference
 
 
-TIME_ZONES = ("UTC", "GMT", "Etc/UTC")
-"""Those that every server knows."""
+_EVERYWHERE = ("UTC", "GMT", "Etc/UTC")
+"""Time zones that every server has."""
 
 
-def knows_time_zone(session: Session, name: str) -> bool:
-    """Say whether the server has a time zone: not all have those that only older or newer lists name."""
+def time_zone(name: str, opening: Callable[[], AbstractContextManager[Session]]) -> str:
+    """Return a time zone if the server has it, else '': not all have what only older or newer lists name.
+
+    ``opening`` lends a session to ask with, where that is in question at all.
+    """
+    if name in _EVERYWHERE:
+        return name
     try:
-        with session.trial():
+        with opening() as session, session.trial():
             session.execute("SET LOCAL TimeZone = %s", (name,))
     except NeonError as error:
         if not refused(error):
             raise
-        return False
-    return True
+        return ""
+    return name
 
 
 def take_public(session: Session) -> None:

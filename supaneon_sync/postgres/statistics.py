@@ -6,7 +6,6 @@ visible needs a vacuum that comes when nobody has a snapshot from before the row
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg2 import sql
@@ -118,8 +117,7 @@ def _refused(
         if not _failed(error):
             raise
         if len(tables) > 1:
-            by_itself = (_refused(session, (table,), search_path, words) for table in tables)
-            return tuple(itertools.chain.from_iterable(by_itself))
+            return tuple(one for table in tables for one in _refused(session, (table,), search_path, words))
         return tuple(tables)
     return ()
 

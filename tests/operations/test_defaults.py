@@ -102,26 +102,32 @@ CREATE MATERIALIZED VIEW public.late AS SELECT public.change() AS one WITH NO DA
 BACK = "CREATE OR REPLACE FUNCTION public.flag() RETURNS int LANGUAGE sql AS 'SELECT 1'"
 
 
+@pytest.fixture
+def backed_up(make_sandbox: Callable[..., Sandbox]) -> Callable[[str], Sandbox]:
+    """A function: a world with a backup, before something was done on its primary."""
+
+    def make(after: str) -> Sandbox:
+        sandbox = make_sandbox(primary="sample", rows_scale=0.1)
+        assert sandbox.primary_server is not None
+        sandbox.primary_server.execute(LATE)
+        perform(sandbox, "backup")
+        sandbox.primary_server.execute(after)
+        return sandbox
+
+    return make
+
+
 def test_what_is_recorded_of_the_schema_was_read_after_rights_were_changed(
-    make_sandbox: Callable[..., Sandbox],
+    backed_up: Callable[[str], Sandbox],
 ) -> None:
-    sandbox = make_sandbox(primary="sample", rows_scale=0.1)
-    assert sandbox.primary_server is not None
-    sandbox.primary_server.execute(LATE)
-    perform(sandbox, "backup")
-    sandbox.primary_server.execute("GRANT SELECT ON public.shown TO anon")
+    sandbox = backed_up("GRANT SELECT ON public.shown TO anon")
     assert moved(sandbox) == set()
     assert perform(sandbox, "restore-test").verdict == "pass"
 
 
 def test_what_the_query_of_a_view_does_to_the_schema_is_not_published(
-    make_sandbox: Callable[..., Sandbox],
+    backed_up: Callable[[str], Sandbox],
 ) -> None:
-    sandbox = make_sandbox(primary="sample", rows_scale=0.1)
-    assert sandbox.primary_server is not None
-    sandbox.primary_server.execute(LATE)
-    perform(sandbox, "backup")
-    sandbox.primary_server.execute("REFRESH MATERIALIZED VIEW public.late")
-    sandbox.primary_server.execute(BACK)
+    sandbox = backed_up(f"REFRESH MATERIALIZED VIEW public.late; {BACK}")
     with pytest.raises(DataDiffers, match="flag"):
         perform(sandbox, "backup")

@@ -83,3 +83,15 @@ def test_other_versions_of_extensions_and_collations_are_told(session: Session) 
     extensions, collations = mirror.version_differences(session, other)
     assert "plpgsql (1.0, on the primary 0.9)" in extensions
     assert "999" in collations
+
+
+def test_a_time_zone_that_the_server_lacks_is_not_asked_for(server: Server) -> None:
+    for name, found in (("America/New_York", "America/New_York"), ("No/Such_Zone", "")):
+        assert mirror.time_zone(name, lambda: opened(server)) == found
+
+
+def test_a_time_zone_that_every_server_has_costs_no_session() -> None:
+    def nobody() -> Session:
+        raise AssertionError("asked for a session")
+
+    assert mirror.time_zone("UTC", nobody) == "UTC"
